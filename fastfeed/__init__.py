@@ -1,0 +1,76 @@
+"""Reads market data from crypto venues, keeps their order books, and publishes both through shared memory.
+
+Names are loaded when they are first used, so that a consumer process never imports what only a feed needs.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from fastfeed.errors import (
+        BusBusy,
+        BusError,
+        BusFull,
+        BusNotFound,
+        ConfigError,
+        FastfeedError,
+        LayoutMismatch,
+        MalformedFrame,
+        PublisherGone,
+        Recovery,
+        Scope,
+        SequenceGap,
+        SubscriptionRefused,
+        VenueError,
+    )
+    from fastfeed.instrument import Instrument, instruments
+    from fastfeed.offline import OfflineFeed
+    from fastfeed.reader import Book, BookState, Bus, Position, Reader, Top, open
+
+_HOME = {
+    "BusBusy": "errors",
+    "BusError": "errors",
+    "BusFull": "errors",
+    "BusNotFound": "errors",
+    "ConfigError": "errors",
+    "FastfeedError": "errors",
+    "LayoutMismatch": "errors",
+    "MalformedFrame": "errors",
+    "PublisherGone": "errors",
+    "Recovery": "errors",
+    "Scope": "errors",
+    "SequenceGap": "errors",
+    "SubscriptionRefused": "errors",
+    "VenueError": "errors",
+    "Instrument": "instrument",
+    "instruments": "instrument",
+    "OfflineFeed": "offline",
+    "Book": "reader",
+    "BookState": "reader",
+    "Bus": "reader",
+    "Position": "reader",
+    "Reader": "reader",
+    "Top": "reader",
+    "open": "reader",
+}
+
+__all__ = [*sorted(_HOME), "__version__"]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'fastfeed' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"fastfeed.{home}"), name)
+    # A function and a submodule may share a name (instruments): importing the submodule has bound it here, so the
+    # function is bound last and wins.
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

@@ -1,0 +1,416 @@
+"""What Binance is, and what we send to it: spot and USD-M futures.
+
+Facts carry the page and section of Binance's documentation that they come from: files of the repository
+binance/binance-spot-api-docs (spot) and pages of developers.binance.com/docs/derivatives/usds-margined-futures (USD-M).
+
+The same symbol can exist in both products (BTCUSDT), so a symbol means something on its own product's connections only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
+
+import msgspec
+
+from fastfeed.errors import FastfeedError, MalformedReply, RateLimited, RequestRefused, VenueDown
+from fastfeed.instrument import Instrument, Status, derive_exponents, plain
+from fastfeed.venues.spec import (
+    Ack,
+    Call,
+    Channel,
+    Control,
+    Limits,
+    Options,
+    Product,
+    Refusal,
+    Shutdown,
+    SnapshotSize,
+    Topic,
+    Unknown,
+)
+
+ID = "binance"
+
+SPOT = Product(
+    name="spot",
+    # web-socket-streams.md, General WSS information
+    ws="wss://stream.binance.com:9443",
+    # rest-api.md, General API Information
+    rest="https://api.binance.com",
+    # testnet/general-info.md, How can I use the Spot Test Network
+    ws_sandbox="wss://stream.testnet.binance.vision",
+    rest_sandbox="https://testnet.binance.vision",
+    # rest-api.md, General endpoints, Exchange information
+    listing=Call("/api/v3/exchangeInfo", 20),
+    # web-socket-streams.md, Detailed Stream information. Combined streams only: bookTicker does not say what it is.
+    channels=(
+        Channel(name="book", topic="{symbol}@depth{speed}", path="/stream"),
+        Channel(name="bbo", topic="{symbol}@bookTicker", path="/stream"),
+        Channel(name="trade", topic="{symbol}@trade", path="/stream", trades="raw"),
+        Channel(name="trade", topic="{symbol}@aggTrade", path="/stream", trades="aggregate"),
+    ),
+    # rest-api.md, Market Data endpoints, Order book
+    snapshots=(SnapshotSize(100, 5), SnapshotSize(500, 25), SnapshotSize(1000, 50), SnapshotSize(5000, 250)),
+    # web-socket-streams.md, General WSS information and WebSocket Limits; rest-api.md, LIMITS
+    limits=Limits(
+        topics_per_connection=1024,
+        sends_per_second=4,  # the venue takes 5, pongs counted
+        frame_bytes=4000,  # undocumented: a SUBSCRIBE of over 4088 bytes is never answered (users' reports, 2024-12)
+        connects=300,
+        connects_per_s=300,
+        weight_per_minute=6000,
+    ),
+    lifetime_s=24 * 3600,
+    ping_every_s=20,
+    mute_after_s=60,
+)
+
+# Since 2026-04-23 USD-M serves book data and everything else under two paths. A topic on the wrong one is acknowledged
+# and then silent for ever. (Important WebSocket Change Notice.)
+_PUBLIC = "/public/stream"
+_MARKET = "/market/stream"
+
+USDM = Product(
+    name="usdm",
+    # websocket-market-streams, Connect; general-info, Testnet
+    ws="wss://fstream.binance.com",
+    rest="https://fapi.binance.com",
+    ws_sandbox="wss://fstream.binancefuture.com",
+    rest_sandbox="https://demo-fapi.binance.com",
+    # market-data/rest-api/Exchange-Information, Request Weight
+    listing=Call("/fapi/v1/exchangeInfo", 1),
+    channels=(
+        # websocket-market-streams/Diff-Book-Depth-Streams, Update Speed
+        Channel(name="book", topic="{symbol}@depth{speed}", path=_PUBLIC),
+        # websocket-market-streams/Individual-Symbol-Book-Ticker-Streams, Stream Name
+        Channel(name="bbo", topic="{symbol}@bookTicker", path=_PUBLIC),
+        # Single trades are undocumented on USD-M, and served on the public path (seen in 2026).
+        Channel(name="trade", topic="{symbol}@trade", path=_PUBLIC, trades="raw"),
+        # websocket-market-streams/Aggregate-Trade-Streams, Stream Name
+        Channel(name="trade", topic="{symbol}@aggTrade", path=_MARKET, trades="aggregate"),
+    ),
+    # market-data/rest-api/Order-Book, Request Weight: these sizes only
+    snapshots=(
+        SnapshotSize(5, 2),
+        SnapshotSize(10, 2),
+        SnapshotSize(20, 2),
+        SnapshotSize(50, 2),
+        SnapshotSize(100, 5),
+        SnapshotSize(500, 10),
+        SnapshotSize(1000, 20),
+    ),
+    # websocket-market-streams, Connect; general-info, IP Limits
+    limits=Limits(
+        topics_per_connection=1024,
+        sends_per_second=9,  # the venue takes 10, pongs counted
+        frame_bytes=4000,  # as on spot
+        connects=300,  # no figure is published; that of spot
+        connects_per_s=300,
+        weight_per_minute=2400,
+    ),
+    lifetime_s=24 * 3600,
+    ping_every_s=180,
+    mute_after_s=400,
+)
+
+PRODUCTS = (SPOT, USDM)
+
+# rest-api.md, LIMITS, IP Limits: calendar minutes
+USED_WEIGHT_HEADER: str | None = "X-MBX-USED-WEIGHT-1M"
+
+_DEPTH_PATH = {"spot": "/api/v3/depth", "usdm": "/fapi/v1/depth"}
+
+
+def products_for(pattern: str) -> tuple[Product, ...]:
+    if ":" in pattern:
+        return (USDM,)
+    if "*" in pattern or "?" in pattern:
+        # "BTC/*" can mean BTC/USDT:USDT too; a wildcard before a slash cannot reach the colon.
+        _, slash, rest = pattern.partition("/")
+        return (SPOT,) if slash and "*" not in rest and "?" not in rest else PRODUCTS
+    return (SPOT,)
+
+
+def product_of(instrument: Instrument) -> Product:
+    return SPOT if instrument.kind == "spot" else USDM
+
+
+def check_options(options: Options) -> list[tuple[str, str]]:
+    wrong = []
+    if not re.fullmatch(r"(\d+ms)?", options.depth_speed, re.ASCII):
+        wrong.append(("depth_speed", 'milliseconds, such as "100ms", or "" for the default speed'))
+    most = max(product.snapshots[-1].levels for product in PRODUCTS)
+    if not 1 <= options.snapshot_levels <= most:
+        wrong.append(("snapshot_levels", f"1 to {most}"))
+    return wrong
+
+
+# Listing. Rows are read one by one, so that a malformed row costs itself and not the listing.
+
+_Name = Annotated[str, msgspec.Meta(min_length=1)]
+_Millis = Annotated[int, msgspec.Meta(ge=0, le=(2**63 - 1) // 10**6)]  # ns since the epoch fit an int64
+
+
+class _Listing(msgspec.Struct, rename="camel"):
+    symbols: list[msgspec.Raw]
+    futures_type: str | None = None
+
+
+class _Shape(msgspec.Struct, rename="camel"):
+    contract_type: str | None = None
+
+
+class _Filter(msgspec.Struct, rename="camel"):
+    filter_type: str
+    tick_size: Decimal | None = None
+    max_price: Decimal | None = None
+    step_size: Decimal | None = None
+    max_qty: Decimal | None = None
+
+
+class _Row(msgspec.Struct, rename="camel"):
+    symbol: _Name
+    base_asset: _Name
+    quote_asset: _Name
+    filters: list[_Filter]
+    status: str = ""
+    # USD-M only
+    contract_type: str = ""
+    delivery_date: _Millis = 0
+    margin_asset: str = ""
+
+
+# filters.md, PRICE_FILTER and LOT_SIZE. The fields called ...Precision are not the steps, on either product.
+_PRICE, _LOT = "PRICE_FILTER", "LOT_SIZE"
+
+# Delivery date of what is never delivered; also given for listed contracts without a type (seen in 2021: BTCSTUSDT).
+_NEVER = 4133404800000
+
+# ccxt's codes for assets that Binance names differently
+_CURRENCIES = {"XBT": "BTC", "BCHSV": "BSV", "YOYO": "YOYOW"}
+
+# enums.md, Symbol status; common-definition, Contract status. Others have appeared unannounced, and are unknown.
+_STATUS: dict[str, Status] = {
+    "TRADING": "trading",
+    "CANCEL_ONLY": "cancel_only",
+    "HALT": "halted",
+    "BREAK": "halted",
+    "AUCTION_MATCH": "halted",
+    "TRADING_HALT": "halted",
+    "DOWN": "halted",
+    "PENDING_TRADING": "pending",
+    "PRE_TRADING": "pending",
+    "POST_TRADING": "closed",
+    "END_OF_DAY": "closed",
+    "PRE_DELIVERING": "closed",
+    "DELIVERING": "closed",
+    "DELIVERED": "closed",
+    "PRE_SETTLE": "closed",
+    "SETTLING": "closed",
+    "CLOSE": "closed",
+    "PRE_DELISTING": "closed",
+    "DELISTING": "closed",
+}
+
+
+def read_listing(body: bytes | str, product: Product | None) -> tuple[Product, list[msgspec.Raw]]:
+    try:
+        listing = msgspec.json.decode(body, type=_Listing)
+        first = msgspec.json.decode(listing.symbols[0], type=_Shape) if listing.symbols else _Shape()
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        code, reason = _read_error(body)
+        said = str(error) if code is None else f"{reason} (code {code})"
+        raise MalformedReply(ID, None, "listing", said) from None
+    is_usdm = listing.futures_type is not None or first.contract_type is not None
+    actual = USDM if is_usdm else SPOT
+    # An empty list has no rows that could be taken for the other product's.
+    if product is not None and listing.symbols and product is not actual:
+        raise MalformedReply(ID, None, "listing", f"expected rows of {product.name}, was {actual.name}")
+    return product or actual, listing.symbols
+
+
+def read_instrument(row: msgspec.Raw, product: Product) -> Instrument:
+    try:
+        return _instrument(msgspec.json.decode(row, type=_Row), product)
+    except (ValueError, UnicodeError) as error:
+        raise ValueError(f"{_symbol_of(row)}: {error}") from None
+
+
+def _instrument(row: _Row, product: Product) -> Instrument:
+    filters = {each.filter_type: each for each in row.filters}
+    price, lot = filters.get(_PRICE), filters.get(_LOT)
+    if price is None or price.tick_size is None:
+        raise ValueError(f"expected a {_PRICE} with a tickSize, was none")
+    if lot is None or lot.step_size is None:
+        raise ValueError(f"expected a {_LOT} with a stepSize, was none")
+    # filters.md: a limit of 0 is no limit
+    px_exp, sz_exp = derive_exponents(price.tick_size, lot.step_size, price.max_price or None, lot.max_qty or None)
+
+    base, quote_ = _currency(row.base_asset), _currency(row.quote_asset)
+    kind: Literal["spot", "swap", "future"] = "spot"
+    settle = expiry = None
+    unified = f"{base}/{quote_}"
+    if product is USDM:
+        settle = _currency(row.margin_asset)
+        if settle != quote_:
+            raise ValueError(f"expected a contract that settles in {quote_}, was {settle or 'none'}")
+        unified = f"{unified}:{settle}"
+        kind = "swap"
+        if not row.contract_type.endswith("PERPETUAL") and row.delivery_date != _NEVER:
+            kind = "future"
+            if not row.delivery_date:
+                raise ValueError(f"expected a deliveryDate of a {row.contract_type} contract, was none")
+            expiry = row.delivery_date * 10**6
+            day = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=row.delivery_date)
+            unified = f"{unified}-{day:%y%m%d}"
+    return Instrument(
+        venue=ID,
+        symbol=row.symbol,
+        name=f"{ID}:{unified}",
+        kind=kind,
+        base=base,
+        quote=quote_,
+        settle=settle,
+        tick_size=plain(price.tick_size),
+        lot_size=plain(lot.step_size),
+        contract_size=Decimal(1),
+        contract_unit=base,
+        inverse=False,
+        expiry=expiry,
+        strike=None,
+        option_type=None,
+        status=_STATUS.get(row.status, "unknown"),
+        px_exp=px_exp,
+        sz_exp=sz_exp,
+    )
+
+
+def _currency(asset: str) -> str:
+    code = asset.upper()
+    return _CURRENCIES.get(code, code)
+
+
+def _symbol_of(row: msgspec.Raw) -> str:
+    """The symbol of a row that may be malformed, or the row's beginning."""
+    try:
+        match msgspec.json.decode(row):
+            case {"symbol": str(symbol)}:
+                return symbol
+    except (ValueError, UnicodeError):
+        pass
+    return repr(bytes(row)[:40])
+
+
+# Subscriptions: web-socket-streams.md, Live Subscribing/Unsubscribing to streams
+
+
+def topic(instrument: Instrument, channel: str, options: Options) -> Topic:
+    row = product_of(instrument).channel(channel, options)
+    return Topic(row.path, row.topic_text(instrument.symbol.lower(), options))
+
+
+def encode_subscribe(topics: Sequence[str], request_id: int) -> bytes:
+    return msgspec.json.encode({"method": "SUBSCRIBE", "params": topics, "id": request_id})
+
+
+def encode_unsubscribe(topics: Sequence[str], request_id: int) -> bytes:
+    return msgspec.json.encode({"method": "UNSUBSCRIBE", "params": topics, "id": request_id})
+
+
+class _Error(msgspec.Struct):
+    code: int
+    msg: str
+
+
+class _Control(msgspec.Struct):
+    id: int | None = None
+    result: msgspec.UnsetType | None = msgspec.UNSET
+    error: _Error | None = None
+    code: int | None = None
+    msg: str = ""
+    e: str = ""
+    stream: str = ""
+
+
+def read_control(payload: bytes) -> Control:
+    # {"result":null,"id":1}
+    # {"error":{"code":2,"msg":"Invalid request: ..."},"id":1}   or bare   {"code":2,"msg":"Invalid request: ..."}
+    # {"e":"serverShutdown","E":1770123456789}   or wrapped   {"stream":"!serverShutdown","data":{...}}
+    try:
+        said = msgspec.json.decode(payload, type=_Control)
+    except (ValueError, UnicodeError):
+        said = _Control()
+    if said.result is None and said.id is not None:
+        return Ack(said.id)
+    if said.error is not None:
+        return Refusal(said.id, said.error.code, said.error.msg)
+    if said.code is not None:
+        return Refusal(said.id, said.code, said.msg)
+    if said.e == "serverShutdown" or said.stream == "!serverShutdown":
+        return Shutdown()
+    return Unknown(payload[:256].decode("utf-8", "replace"))
+
+
+# REST
+
+
+def snapshot(instrument: Instrument, levels: int) -> Call:
+    product = product_of(instrument)
+    # The next size up costs the same as the size in between, and USD-M knows no sizes in between.
+    size = next((size for size in product.snapshots if size.levels >= levels), product.snapshots[-1])
+    path = f"{_DEPTH_PATH[product.name]}?symbol={quote(instrument.symbol, safe='')}&limit={size.levels}"
+    return Call(path, size.weight)
+
+
+# errors.md, -1000 UNKNOWN, -1001 DISCONNECTED, -1007 TIMEOUT, -1008 SERVER_BUSY, -1016 SERVICE_SHUTTING_DOWN
+_DOWN = frozenset({-1000, -1001, -1007, -1008, -1016})
+_TOO_MANY_REQUESTS = -1003
+
+# rest-api.md, IP Limits: bans last 2 minutes at least; budgets are per calendar minute
+_PAUSE_S = {418: 120.0, 429: 60.0, 403: 300.0}
+
+
+def read_rest_error(
+    status: int, headers: Mapping[str, str], body: bytes, instrument: str | None = None, ts: int | None = None
+) -> FastfeedError:
+    # rest-api.md, HTTP Return Codes: 403 firewall, 418 banned, 429 over the limit, 5xx the venue's fault
+    code, reason = _read_error(body)
+    if status in _PAUSE_S or code == _TOO_MANY_REQUESTS:
+        return RateLimited(ID, instrument, _pause(status, headers, reason, ts))
+    # An error without a code is not the venue's own: something in front of it answered.
+    if status >= 500 or status == 408 or code is None or code in _DOWN:
+        return VenueDown(ID, instrument, f"status {status}: {reason}")
+    return RequestRefused(ID, instrument, status, code, reason)
+
+
+def _read_error(body: bytes | str) -> tuple[int | None, str]:
+    # {"code":-1121,"msg":"Invalid symbol."}
+    try:
+        error = msgspec.json.decode(body, type=_Error)
+    except (ValueError, UnicodeError):
+        return None, repr(body[:80])
+    return error.code, error.msg
+
+
+def _pause(status: int, headers: Mapping[str, str], reason: str, ts: int | None) -> float:
+    """Seconds to wait, from the best source there is; at least one, since asking again at once makes a ban longer."""
+    for key, value in headers.items():
+        if key.lower() == "retry-after" and value.strip().isascii() and value.strip().isdigit():
+            return max(float(value), 1.0)
+    # Retry-After is documented for spot only; the text of a ban names its end: "IP banned until 1785000120000."
+    until = re.search(r"banned until (\d{13})\b", reason)
+    if until and ts is not None:
+        return max(int(until[1]) / 1e3 - ts / 1e9, 1.0)
+    return _PAUSE_S.get(status, 60.0)
+
+
+def decoder(product: Product) -> type[Any]:
+    from fastfeed_core.decoders.binance import BinanceDecoder
+
+    found: type[Any] = BinanceDecoder
+    return found

@@ -1,0 +1,30 @@
+"""A reader's mapping of a bus: read-only, validated before anything in it is believed."""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from fastfeed_core.records cimport BusHeader, BusLive, ConnectionRow, InstrumentRow, ReaderRow, State
+from fastfeed_core.ring cimport ff_ring_control, ff_ring_reader
+
+
+cdef class BusMap:
+    cdef const BusHeader* header
+    cdef const BusLive* live
+    cdef const char* base
+    cdef const ff_ring_control* control
+    cdef uint32_t* sleepers
+    cdef object _map
+    cdef object _readers_map
+    cdef const unsigned char[::1] _view
+    cdef unsigned char[::1] _readers_view
+    cdef int _fd
+    cdef object _inode
+    cdef readonly str name
+    cdef readonly str folder
+    cdef readonly uint64_t generation
+    cdef const InstrumentRow* row(self, uint32_t index) noexcept nogil
+    cdef const char* cell(self, uint32_t index) noexcept nogil
+    cdef const char* image(self, uint32_t index) noexcept nogil
+    cdef uint32_t instrument_count(self) noexcept nogil
+    cdef State effective(self, State state) noexcept nogil
+    cdef bint is_closed(self) noexcept nogil
+    cdef void ring_reader(self, ff_ring_reader* reader) noexcept nogil

@@ -1,0 +1,1 @@
+"""Decoders: one module a venue, bytes to events."""

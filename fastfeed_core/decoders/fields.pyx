@@ -1,0 +1,1 @@
+"""What scanners of all venues share; everything is inline in the declarations."""

@@ -1,0 +1,56 @@
+"""Events as a consumer sees them: Python objects made from ring records, their values converted when asked for."""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from fastfeed_core.records cimport BboRecord, Head, LevelsRecord, StatusRecord, TradeRecord
+
+
+cdef class InstrumentRef:
+    cdef readonly str name
+    cdef readonly int px_exp
+    cdef readonly int sz_exp
+    cdef readonly bint wanted
+
+cdef object to_price(int64_t mantissa, int exponent)
+
+
+cdef class Event:
+    cdef Head head
+    cdef uint64_t offset
+    cdef uint64_t generation
+    cdef InstrumentRef ref
+
+
+cdef class Bbo(Event):
+    cdef int64_t _bid_px
+    cdef int64_t _bid_sz
+    cdef int64_t _ask_px
+    cdef int64_t _ask_sz
+
+
+cdef class Trade(Event):
+    cdef int64_t _px
+    cdef int64_t _sz
+    cdef unsigned char[16] _id
+    cdef int _id_kind
+    cdef int _side
+
+
+cdef class Levels(Event):
+    cdef int64_t _prev_sequence
+    cdef int64_t _complete_bid_px
+    cdef int64_t _complete_ask_px
+    cdef bytes _bids
+    cdef bytes _asks
+
+
+cdef class Status(Event):
+    cdef readonly str scope
+    cdef readonly str state
+    cdef readonly str reason
+    cdef readonly object expected
+    cdef readonly object received
+
+cdef Event make_event(const char* record, uint64_t offset, uint64_t generation, InstrumentRef ref)
+cdef Levels make_levels(const LevelsRecord* record, uint64_t offset, uint64_t generation, InstrumentRef ref,
+                        bytes bids, bytes asks)

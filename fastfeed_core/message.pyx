@@ -1,0 +1,363 @@
+"""Events as a consumer sees them: Python objects made from ring records, their values converted when asked for.
+
+`price`, `size` and their like are floats, the nearest to the exact value; the mantissas beside them (`px`, `sz`) are
+exact, and `Instrument.price` and `.size` turn them into decimals. What a venue does not give is None.
+"""
+
+from collections import namedtuple
+from decimal import Decimal
+from uuid import UUID
+
+from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memcpy
+
+from fastfeed_core.decimal cimport POW10
+from fastfeed_core.event cimport ABSENT, ID_INTEGER, ID_UUID, SIDE_BUY
+from fastfeed_core.records cimport (
+    FLAG_DERIVED,
+    KIND_BBO,
+    KIND_DELTA,
+    KIND_SNAPSHOT,
+    KIND_STATUS,
+    KIND_TRADE,
+    LevelPair,
+)
+
+KINDS = {"bbo": KIND_BBO, "trade": KIND_TRADE, "delta": KIND_DELTA, "snapshot": KIND_SNAPSHOT, "status": KIND_STATUS}
+STATES = ("syncing", "live", "stale")
+SCOPES = ("instrument", "connection", "bus")
+REASONS = ("", "subscribed", "snapshot", "gap", "disconnected", "malformed", "buffer full", "stopped", "connected",
+           "refused", "instrument", "venue reset", "restarted")
+
+cdef tuple _NAMES = (None, "bbo", "trade", "delta", "snapshot", "status")
+
+Position = namedtuple("Position", ["generation", "offset"])
+Position.__doc__ = "A place in the ring of one generation of a bus; greater is later."
+
+
+cdef class InstrumentRef:
+    """What events need to know of their instrument."""
+
+    def __init__(self, str name not None, int px_exp, int sz_exp, bint wanted=True):
+        self.name = name
+        self.px_exp = px_exp
+        self.sz_exp = sz_exp
+        self.wanted = wanted
+
+
+cdef object to_price(int64_t mantissa, int exponent):
+    """The float nearest to mantissa * 10**exponent; None if absent.
+
+    Up to 2**53 both operands are exact, and division rounds once; multiplying by a negative power of ten would round
+    twice. Above, Decimal rounds once.
+    """
+    if mantissa == ABSENT:
+        return None
+    if -9007199254740992 <= mantissa <= 9007199254740992 and -18 <= exponent <= 0:
+        return <double>mantissa / <double>POW10[-exponent]
+    return float(Decimal(mantissa).scaleb(exponent))
+
+
+cdef inline object _optional(int64_t value):
+    return None if value == ABSENT else value
+
+
+cdef class Event:
+    """What all events have; times are ns since the epoch."""
+
+    @property
+    def kind(self):
+        """bbo, trade, delta, snapshot or status."""
+        return _NAMES[self.head.kind]
+
+    @property
+    def name(self):
+        """The instrument's name; None on the status of a connection or of the bus."""
+        return None if self.ref is None else self.ref.name
+
+    @property
+    def connection(self):
+        """Number of the connection that brought it; None if none did."""
+        return None if self.head.connection == 0xFFFF else self.head.connection
+
+    @property
+    def ts_event(self):
+        """When it happened, by the venue's clock; None if the venue does not say."""
+        return _optional(self.head.ts_event)
+
+    @property
+    def ts_send(self):
+        """When the venue sent it, by the venue's clock; None if the venue does not say."""
+        return _optional(self.head.ts_send)
+
+    @property
+    def ts_recv(self):
+        """When the socket was read."""
+        return self.head.ts_recv
+
+    @property
+    def ts_publish(self):
+        """When it was committed to the ring."""
+        return self.head.ts_publish
+
+    @property
+    def sequence(self):
+        """The venue's last sequence that it covers; None where there is none."""
+        return _optional(self.head.sequence)
+
+    @property
+    def position(self):
+        """Where it stands in the ring."""
+        return Position(self.generation, self.offset)
+
+    def __repr__(self):
+        fields = " ".join(f"{key}={value!r}" for key, value in self.as_dict().items() if value is not None)
+        return f"<{type(self).__name__} {fields}>"
+
+    def as_dict(self):
+        """Return the fields of its kind, and the common ones, as a dict of plain values."""
+        out = {"kind": self.kind, "name": self.name}
+        out.update(self._fields())
+        out.update({"sequence": self.sequence, "ts_event": self.ts_event, "ts_send": self.ts_send,
+                    "ts_recv": self.ts_recv, "ts_publish": self.ts_publish, "position": list(self.position)})
+        return out
+
+    def _fields(self):
+        return {}
+
+
+cdef class Bbo(Event):
+    """The best bid and ask; a side without a quote has None as price and 0 as size."""
+
+    @property
+    def bid(self):
+        """Best bid price."""
+        return to_price(self._bid_px, self.ref.px_exp)
+
+    @property
+    def bid_size(self):
+        """Size at the best bid."""
+        return to_price(self._bid_sz, self.ref.sz_exp)
+
+    @property
+    def ask(self):
+        """Best ask price."""
+        return to_price(self._ask_px, self.ref.px_exp)
+
+    @property
+    def ask_size(self):
+        """Size at the best ask."""
+        return to_price(self._ask_sz, self.ref.sz_exp)
+
+    @property
+    def bid_px(self):
+        """Best bid price mantissa."""
+        return _optional(self._bid_px)
+
+    @property
+    def bid_sz(self):
+        """Mantissa of the size at the best bid."""
+        return self._bid_sz
+
+    @property
+    def ask_px(self):
+        """Best ask price mantissa."""
+        return _optional(self._ask_px)
+
+    @property
+    def ask_sz(self):
+        """Mantissa of the size at the best ask."""
+        return self._ask_sz
+
+    @property
+    def derived(self):
+        """True if it was computed from the book, not sent by the venue."""
+        return bool(self.head.flags & FLAG_DERIVED)
+
+    def _fields(self):
+        return {"bid": self.bid, "bid_size": self.bid_size, "ask": self.ask, "ask_size": self.ask_size,
+                "derived": self.derived}
+
+
+cdef class Trade(Event):
+    """A trade, or the venue's aggregate of several at one price."""
+
+    @property
+    def price(self):
+        """Price."""
+        return to_price(self._px, self.ref.px_exp)
+
+    @property
+    def size(self):
+        """Size in the venue's unit."""
+        return to_price(self._sz, self.ref.sz_exp)
+
+    @property
+    def px(self):
+        """Price mantissa."""
+        return self._px
+
+    @property
+    def sz(self):
+        """Size mantissa."""
+        return self._sz
+
+    @property
+    def side(self):
+        """The taker's side: "buy" or "sell"."""
+        return "buy" if self._side == SIDE_BUY else "sell"
+
+    @property
+    def trade_id(self):
+        """The venue's id: int, or str where it is no integer."""
+        cdef uint64_t number
+        cdef bytes raw
+        if self._id_kind == ID_INTEGER:
+            memcpy(&number, self._id, 8)
+            return number
+        raw = self._id[:16]
+        if self._id_kind == ID_UUID:
+            return str(UUID(bytes=raw))
+        return raw.rstrip(b"\0").decode()
+
+    def _fields(self):
+        return {"price": self.price, "size": self.size, "side": self.side, "trade_id": self.trade_id}
+
+
+cdef list _pairs(bytes raw, int px_exp, int sz_exp):
+    cdef const LevelPair* pair = <const LevelPair*><const char*>raw
+    cdef Py_ssize_t i
+    cdef list out = []
+    for i in range(len(raw) // <Py_ssize_t>sizeof(LevelPair)):
+        out.append((to_price(pair[i].px, px_exp), to_price(pair[i].sz, sz_exp)))
+    return out
+
+
+cdef list _mantissas(bytes raw):
+    cdef const LevelPair* pair = <const LevelPair*><const char*>raw
+    cdef Py_ssize_t i
+    return [(pair[i].px, pair[i].sz) for i in range(len(raw) // <Py_ssize_t>sizeof(LevelPair))]
+
+
+cdef class Levels(Event):
+    """A delta (size 0 removes the level) or a snapshot (replaces the book)."""
+
+    @property
+    def bids(self):
+        """[(price, size)] in the venue's order."""
+        return _pairs(self._bids, self.ref.px_exp, self.ref.sz_exp)
+
+    @property
+    def asks(self):
+        """[(price, size)] in the venue's order."""
+        return _pairs(self._asks, self.ref.px_exp, self.ref.sz_exp)
+
+    @property
+    def bid_mantissas(self):
+        """[(px, sz)] of the bids."""
+        return _mantissas(self._bids)
+
+    @property
+    def ask_mantissas(self):
+        """[(px, sz)] of the asks."""
+        return _mantissas(self._asks)
+
+    @property
+    def prev_sequence(self):
+        """The sequence that the book must have reached for this delta to apply."""
+        return _optional(self._prev_sequence)
+
+    @property
+    def complete_to(self):
+        """Worst (bid, ask) price down to which the book is known whole; None: the whole side."""
+        return to_price(self._complete_bid_px, self.ref.px_exp), to_price(self._complete_ask_px, self.ref.px_exp)
+
+    def _fields(self):
+        return {"bids": self.bids, "asks": self.asks, "prev_sequence": self.prev_sequence}
+
+
+cdef class Status(Event):
+    """A change of state of an instrument's book, of a connection or of the bus, and its reason."""
+
+    def _fields(self):
+        return {"scope": self.scope, "state": self.state, "reason": self.reason, "expected": self.expected,
+                "received": self.received}
+
+
+cdef Event make_event(const char* record, uint64_t offset, uint64_t generation, InstrumentRef ref):
+    """An event of a record of one fragment that is no LevelsRecord; None for a kind that this code does not know."""
+    cdef const Head* head = <const Head*>record
+    cdef const BboRecord* bbo
+    cdef const TradeRecord* trade
+    cdef const StatusRecord* status
+    cdef Bbo quote
+    cdef Trade deal
+    cdef Status change
+    cdef Event event
+    if head.kind == KIND_BBO:
+        bbo = <const BboRecord*>record
+        quote = Bbo.__new__(Bbo)
+        quote._bid_px = bbo.bid_px
+        quote._bid_sz = bbo.bid_sz
+        quote._ask_px = bbo.ask_px
+        quote._ask_sz = bbo.ask_sz
+        event = quote
+    elif head.kind == KIND_TRADE:
+        trade = <const TradeRecord*>record
+        deal = Trade.__new__(Trade)
+        deal._px = trade.px
+        deal._sz = trade.sz
+        memcpy(deal._id, trade.trade_id, 16)
+        deal._id_kind = trade.id_kind
+        deal._side = trade.side
+        event = deal
+    elif head.kind == KIND_STATUS:
+        status = <const StatusRecord*>record
+        change = Status.__new__(Status)
+        change.scope = SCOPES[status.scope]
+        change.state = STATES[status.state]
+        change.reason = REASONS[status.reason]
+        change.expected = _optional(status.expected)
+        change.received = _optional(status.received)
+        event = change
+    else:
+        return None
+    event.head = head[0]
+    event.offset = offset
+    event.generation = generation
+    event.ref = ref
+    return event
+
+
+cdef Levels make_levels(const LevelsRecord* record, uint64_t offset, uint64_t generation, InstrumentRef ref,
+                        bytes bids, bytes asks):
+    cdef Levels event = Levels.__new__(Levels)
+    event.head = record.head
+    event.offset = offset
+    event.generation = generation
+    event.ref = ref
+    event._prev_sequence = record.prev_sequence
+    event._complete_bid_px = record.complete_bid_px
+    event._complete_ask_px = record.complete_ask_px
+    event._bids = bids
+    event._asks = asks
+    return event
+
+
+def make_status(*, str name=None, str scope not None, str state not None, str reason not None, int64_t ts,
+                uint64_t generation=0, uint64_t offset=0):
+    """Return a status event that a reader makes itself: of the bus, when its feed goes or comes back."""
+    cdef Status event = Status.__new__(Status)
+    event.head.kind = KIND_STATUS
+    event.head.connection = 0xFFFF
+    event.head.ts_event = ABSENT
+    event.head.ts_send = ABSENT
+    event.head.ts_recv = ts
+    event.head.ts_publish = ts
+    event.head.sequence = ABSENT
+    event.offset = offset
+    event.generation = generation
+    event.scope = scope
+    event.state = state
+    event.reason = reason
+    return event

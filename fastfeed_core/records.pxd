@@ -1,0 +1,248 @@
+"""The layout of everything in shared memory that another process reads: the one place where it is written down.
+
+numpy dtypes, the description in the bus header and the page in docs/ are derived from these structs. All numbers are
+little endian. Every record of the ring starts with `Head`, one cache line; `*px` and `*sz` are mantissas of the
+instrument's px_exp and sz_exp; times are ns since the Unix epoch; absent is INT64_MIN. Fields named `_*` are padding.
+Structs hold scalars and arrays of scalars: an array of structs has no buffer format that numpy accepts.
+"""
+
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+cdef extern from *:
+    """
+    #define FF_MAGIC 0x31475F4445454646ULL
+    """
+    const uint64_t MAGIC "FF_MAGIC"     # "FFEED_G1"
+
+cdef enum:
+    LAYOUT_VERSION = 1
+    HEADER_SIZE = 4096
+    #: pairs of a delta or snapshot fragment never exceed this, whatever the ring's block
+    MAX_PAIRS = 4000
+    HISTOGRAM_SIZE = 1216
+
+cpdef enum Kind:
+    KIND_BBO = 1
+    KIND_TRADE = 2
+    KIND_DELTA = 3
+    KIND_SNAPSHOT = 4
+    KIND_STATUS = 5
+
+cpdef enum Flag:
+    #: first and last fragment of a message; both are set on a message of one record
+    FLAG_FIRST = 1
+    FLAG_LAST = 2
+    #: a bbo that was computed from the book
+    FLAG_DERIVED = 4
+
+cpdef enum State:
+    #: no book: waiting for a snapshot
+    STATE_SYNCING = 0
+    #: in step with the venue
+    STATE_LIVE = 1
+    #: the last known book; nothing says that it still holds
+    STATE_STALE = 2
+
+cpdef enum Reason:
+    REASON_NONE = 0
+    REASON_SUBSCRIBED = 1
+    REASON_SNAPSHOT = 2
+    REASON_GAP = 3
+    REASON_DISCONNECTED = 4
+    REASON_MALFORMED = 5
+    REASON_BUFFER_FULL = 6
+    REASON_STOPPED = 7
+    REASON_CONNECTED = 8
+    REASON_REFUSED = 9
+    REASON_INSTRUMENT = 10
+    REASON_VENUE_RESET = 11
+    REASON_RESTARTED = 12
+
+cpdef enum ScopeCode:
+    SCOPE_INSTRUMENT = 0
+    SCOPE_CONNECTION = 1
+    SCOPE_BUS = 2
+
+cdef struct Head:
+    uint64_t stamp              #: commit word of the ring
+    uint32_t seq                #: low 32 bits of the number of records before this one
+    uint16_t length             #: bytes with this head
+    uint8_t kind                #: see Kind
+    uint8_t flags               #: see Flag
+    uint32_t instrument         #: row of the instrument table
+    uint16_t connection         #: row of the connection table
+    uint16_t _reserved
+    int64_t ts_event            #: when it happened, by the venue's clock
+    int64_t ts_send             #: when the venue sent it, by the venue's clock
+    int64_t ts_recv             #: when the socket was read
+    int64_t ts_publish          #: when it was committed to the ring
+    int64_t sequence            #: the venue's last sequence that the record covers
+
+cdef struct BboRecord:
+    Head head
+    int64_t bid_px              #: absent if nobody bids
+    int64_t bid_sz              #: 0 if nobody bids
+    int64_t ask_px              #: absent if nobody asks
+    int64_t ask_sz              #: 0 if nobody asks
+
+cdef struct TradeRecord:
+    Head head
+    int64_t px                  #: price
+    int64_t sz                  #: size
+    uint8_t[16] trade_id        #: uint64, 16 bytes of a UUID, or text padded with zeros
+    uint8_t id_kind             #: 1 integer, 2 UUID, 3 text
+    uint8_t side                #: the taker's: 1 buy, 2 sell
+    uint8_t[6] _padding
+
+#: deltas and snapshots: this, then n_bids and n_asks pairs (px, sz); size 0 removes the level
+cdef struct LevelsRecord:
+    Head head
+    int64_t prev_sequence       #: the record covers the venue's sequences (prev_sequence, sequence]
+    int64_t complete_bid_px     #: snapshot: worst bid price down to which all is known; absent: the whole side
+    int64_t complete_ask_px     #: snapshot: worst ask price up to which all is known; absent: the whole side
+    uint16_t n_bids             #: pairs of bids in this fragment
+    uint16_t n_asks             #: pairs of asks in this fragment
+    uint32_t total              #: pairs in all fragments of the message
+
+cdef struct StatusRecord:
+    Head head
+    uint8_t scope               #: see ScopeCode
+    uint8_t state               #: see State
+    uint8_t reason              #: see Reason
+    uint8_t[5] _padding
+    int64_t expected            #: a gap: the sequence that should have come before; absent otherwise
+    int64_t received            #: a gap: the one that came
+
+#: a level as it stands behind a LevelsRecord, in cells and in images
+cdef struct LevelPair:
+    int64_t px                  #: price
+    int64_t sz                  #: size, 0 removes
+
+cdef struct BusHeader:
+    uint64_t magic              #: "FFEED_G1"
+    uint32_t layout_version     #: another one is refused
+    uint32_t line               #: bytes of a cache line: 64
+    uint64_t total_bytes        #: of the data file
+    uint64_t generation         #: of this file; grows with each start of a feed
+    uint64_t pid                #: the producer's
+    uint64_t pid_start          #: its start time in clock ticks since boot
+    int64_t created             #: ns since the epoch
+    uint64_t description_offset
+    uint64_t description_size   #: bytes of the records' own description
+    uint64_t control_offset     #: the ring's control words
+    uint64_t ring_offset
+    uint64_t ring_capacity      #: a power of two
+    uint64_t instruments_offset
+    uint64_t instruments_stride
+    uint64_t instruments_capacity
+    uint64_t connections_offset
+    uint64_t connections_stride
+    uint64_t connections_capacity
+    uint64_t cells_offset
+    uint64_t cells_stride
+    uint64_t cells_depth        #: levels a side of a top cell
+    uint64_t images_offset
+    uint64_t images_stride
+    uint64_t images_depth       #: levels a side of an image
+    uint64_t histogram_size     #: buckets of a latency histogram
+
+#: what changes while the feed lives; on lines of its own behind the header
+cdef struct BusLive:
+    uint64_t state              #: 0 being made, 1 ready, 2 closed
+    int64_t heartbeat           #: CLOCK_MONOTONIC ns
+    uint64_t instruments        #: rows in use
+    uint64_t connections        #: rows in use
+    uint64_t wake               #: futex word (low half): changed at each wake-up
+
+cdef struct InstrumentRow:
+    char[64] name               #: UTF-8, zero padded
+    char[48] symbol             #: the venue's
+    char[16] venue
+    char[16] base
+    char[16] quote
+    char[16] settle             #: empty on spot
+    char[16] contract_unit
+    int64_t tick_mantissa       #: tick size = mantissa * 10**exponent
+    int64_t lot_mantissa
+    int64_t contract_mantissa
+    int64_t strike_mantissa     #: absent unless an option
+    int64_t expiry              #: ns since the epoch, absent if none
+    int8_t tick_exp
+    int8_t lot_exp
+    int8_t contract_exp
+    int8_t strike_exp
+    int8_t px_exp               #: price = px * 10**px_exp
+    int8_t sz_exp               #: size = sz * 10**sz_exp
+    uint8_t kind                #: index of spot, swap, future, option
+    uint8_t option_type         #: 0 none, 1 call, 2 put
+    uint8_t inverse
+    uint8_t chained             #: 1: a lost delta is seen at the next one
+    uint8_t has_book            #: 1: a book is kept for it
+    uint8_t _padding
+    uint32_t status             #: index of the status words
+    #: counters, by the feed alone
+    int64_t deltas
+    int64_t snapshots
+    int64_t bbos
+    int64_t trades
+    int64_t old                 #: deltas that the book had already
+    int64_t gaps                #: sequences found missing: the book was dropped
+    int64_t source_gaps         #: ... on one source while another was in step
+    int64_t resyncs             #: times the book became live
+    int64_t refused             #: messages with a value that does not fit
+    int64_t held                #: deltas kept while a snapshot was on its way
+    int64_t held_lost           #: deltas that found no room
+
+cdef struct ConnectionRow:
+    char[64] label              #: venue, product and route
+    int64_t connected           #: ns since the epoch of the last connect, 0 if closed
+    int64_t connects
+    int64_t disconnects
+    int64_t frames
+    int64_t bytes
+    int64_t controls            #: acks, errors, notices
+    int64_t malformed           #: frames that were refused
+    int64_t unrouted            #: frames of topics that nobody asked for
+    int64_t fallbacks           #: frames that the specialised scanners left to the cursor
+    int64_t wrong_symbol        #: frames of a known topic that name another symbol
+    int64_t last_recv           #: ns since the epoch of the last socket read
+    int64_t latency_max         #: ns, socket read to ring
+    int64_t[8] _padding
+
+#: head of a slot of a top cell; the pairs follow: cells_depth bids, then cells_depth asks
+cdef struct TopHead:
+    int64_t sequence
+    int64_t ts_event
+    int64_t ts_recv
+    int64_t ts_publish
+    int64_t as_of               #: ring position up to which the slot has everything
+    int64_t complete_bid_px
+    int64_t complete_ask_px
+    uint32_t state              #: see State
+    uint16_t n_bids
+    uint16_t n_asks
+
+#: head of a slot of an image; the pairs follow: images_depth bids, then images_depth asks
+cdef struct ImageHead:
+    int64_t sequence
+    int64_t ts_event
+    int64_t ts_recv
+    int64_t as_of
+    int64_t complete_bid_px
+    int64_t complete_ask_px
+    uint32_t state
+    uint32_t n_bids
+    uint32_t n_asks
+    uint32_t _padding
+
+#: one reader's line in the readers' file, which the feed never trusts
+cdef struct ReaderRow:
+    uint32_t state              #: 0 free, 1 in use
+    uint32_t pid
+    int64_t attached            #: ns since the epoch
+    char[48] label
+    int64_t position
+    int64_t read                #: records seen
+    int64_t lost
+    int64_t heartbeat           #: CLOCK_MONOTONIC ns
+    int64_t[4] _padding

@@ -1,0 +1,101 @@
+"""From what the venue calls a topic to who wants it: a hash table of a connection."""
+
+from libc.stdint cimport uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcmp, memcpy, memset
+
+
+cdef inline uint32_t _hash(const char* topic, Py_ssize_t size) noexcept nogil:
+    cdef uint64_t h = 0x9E3779B97F4A7C15ULL ^ <uint64_t>size
+    cdef uint64_t word
+    while size >= 8:
+        memcpy(&word, topic, 8)
+        h = (h ^ word) * 0xFF51AFD7ED558CCDULL
+        h ^= h >> 32
+        topic += 8
+        size -= 8
+    word = 0
+    memcpy(&word, topic, size)
+    h = (h ^ word) * 0xFF51AFD7ED558CCDULL
+    return <uint32_t>(h >> 32)
+
+
+cdef int routes_init(Routes* routes, uint32_t capacity) except -1:
+    """Make room for `capacity` routes; the table stays at most half full."""
+    cdef uint32_t slots = 16
+    while slots < 2 * capacity:
+        slots *= 2
+    routes.slots = <Route*>calloc(slots, sizeof(Route))
+    if routes.slots == NULL:
+        raise MemoryError
+    routes.mask = slots - 1
+    routes.used = 0
+    return 0
+
+
+cdef void routes_free(Routes* routes) noexcept:
+    free(routes.slots)
+    routes.slots = NULL
+
+
+cdef Route* routes_find(Routes* routes, const char* topic, Py_ssize_t size) noexcept nogil:
+    cdef uint32_t i
+    cdef Route* route
+    if not 0 < size <= TOPIC_SIZE:
+        return NULL
+    i = _hash(topic, size)
+    while True:
+        route = &routes.slots[i & routes.mask]
+        if route.topic_size == 0:
+            return NULL
+        if route.topic_size == size and memcmp(route.topic, topic, size) == 0:
+            return route
+        i += 1
+
+
+cdef Route* routes_add(Routes* routes, bytes topic, bytes symbol) except NULL:
+    """Add an empty route; its pointer is valid until the next removal."""
+    cdef uint32_t i
+    cdef Route* route
+    cdef const char* text = topic
+    if not 0 < len(topic) <= TOPIC_SIZE:
+        raise ValueError(f"topic out of range: expected 1 to {TOPIC_SIZE} bytes, was {topic!r}")
+    if len(symbol) > SYMBOL_SIZE:
+        raise ValueError(f"symbol out of range: expected at most {SYMBOL_SIZE} bytes, was {symbol!r}")
+    if 2 * (routes.used + 1) > routes.mask + 1:
+        raise ValueError(f"no room for another route: {routes.used} are taken")
+    if routes_find(routes, text, len(topic)) != NULL:
+        raise ValueError(f"topic already routed: {topic!r}")
+    i = _hash(text, len(topic))
+    while routes.slots[i & routes.mask].topic_size:
+        i += 1
+    route = &routes.slots[i & routes.mask]
+    memset(route, 0, sizeof(Route))
+    memcpy(route.topic, text, len(topic))
+    route.topic_size = <uint32_t>len(topic)
+    memcpy(route.symbol, <const char*>symbol, len(symbol))
+    route.symbol_size = <uint32_t>len(symbol)
+    routes.used += 1
+    return route
+
+
+cdef bint routes_remove(Routes* routes, bytes topic) except -1:
+    """Remove a route and move up what probing had put behind it; True if it was there."""
+    cdef Route* route = routes_find(routes, topic, len(topic))
+    cdef Route held
+    cdef uint32_t i, j
+    if route == NULL:
+        return False
+    i = <uint32_t>(route - routes.slots)
+    memset(route, 0, sizeof(Route))
+    routes.used -= 1
+    i = (i + 1) & routes.mask
+    while routes.slots[i].topic_size:
+        held = routes.slots[i]
+        memset(&routes.slots[i], 0, sizeof(Route))
+        j = _hash(held.topic, held.topic_size)
+        while routes.slots[j & routes.mask].topic_size:
+            j += 1
+        routes.slots[j & routes.mask] = held
+        i = (i + 1) & routes.mask
+    return True

@@ -1,0 +1,274 @@
+"""Configuration files: what is read, what is refused and where, and which instruments a pattern names."""
+
+import string
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastfeed.config import Reconnect, Size, load_config, read_config, select
+from fastfeed.errors import ConfigError
+from fastfeed.instrument import instruments
+from fastfeed.venues import binance
+from fastfeed.venues.binance import SPOT, USDM
+from fastfeed.venues.spec import Options
+
+GOOD = """
+[bus]
+name = "main"
+ring = "64MiB"
+
+[[feed]]
+venue = "binance"
+instruments = ["BTC/USDT", "*/USDT:USDT"]
+channels = ["book", "bbo", "trade"]
+connections = 2
+depth_speed = ""
+snapshot_levels = 5000
+trades = "aggregate"
+
+[feed.endpoints]
+ws = {spot = "ws://127.0.0.1:8080/", usdm = "ws://127.0.0.1:8081"}
+rest = {spot = "http://127.0.0.1:8082"}
+
+[reconnect]
+initial_s = 1
+"""
+
+LEAST = '[bus]\nname = "b"\n[[feed]]\nvenue = "binance"\ninstruments = ["BTC/USDT"]\nchannels = ["book"]\n'
+
+
+def feed(line):
+    """The least configuration with a key of its feed set, or set otherwise."""
+    key = line.partition(" = ")[0]
+    kept = [each for each in LEAST.splitlines() if not each.startswith(f"{key} = ")]
+    return "\n".join([*kept, line])
+
+
+def bus(line):
+    return LEAST.replace("[[feed]]", f"{line}\n[[feed]]")
+
+
+def refusals(text):
+    """The errors of a text, as pairs of path and what was expected and found there."""
+    try:
+        read_config(text)
+    except ConfigError as error:
+        return [(each.path, f"{each.expected} / {each.was}") for each in (error, *error.also)]
+    return []
+
+
+def refusal(text):
+    (only,) = refusals(text)
+    return only
+
+
+def test_whole_file_is_read():
+    config = read_config(GOOD)
+    (only,) = config.feeds
+    assert (config.bus.name, config.bus.ring, config.bus.levels, config.bus.top) == ("main", 64 << 20, 8192, 25)
+    assert only.instruments == ("BTC/USDT", "*/USDT:USDT")
+    assert only.channels == ("book", "bbo", "trade")
+    assert only.connections == 2
+    assert only.options == Options(depth_speed="", snapshot_levels=5000, trades="aggregate")
+    assert only.products == (SPOT, USDM)
+    assert only.ws(SPOT) == "ws://127.0.0.1:8080"
+    assert only.rest(SPOT) == "http://127.0.0.1:8082"
+    assert only.rest(USDM) == USDM.rest
+    assert config.reconnect == Reconnect(initial_s=1.0)
+
+
+def test_least_file_has_the_documented_defaults():
+    config = read_config(LEAST)
+    (only,) = config.feeds
+    assert (config.bus.ring, config.bus.instruments, config.bus.group) == (256 << 20, 4096, None)
+    assert (only.connections, only.sandbox, only.options) == (1, False, Options())
+    assert (only.ws(SPOT), only.rest(SPOT)) == (SPOT.ws, SPOT.rest)
+
+
+def test_sandbox_replaces_what_endpoints_leave():
+    (only,) = read_config(feed('sandbox = true\nendpoints = {rest = {spot = "http://localhost"}}')).feeds
+    assert (only.ws(SPOT), only.rest(SPOT)) == (SPOT.ws_sandbox, "http://localhost")
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "says"),
+    [
+        ("[buss]\n" + LEAST, "buss", "one of bus, feed, reconnect / 'buss' (did you mean bus?)"),
+        (feed("conections = 2"), "feed[0].conections", "(did you mean connections?)"),
+        (feed("endpoints = {wss = 1}"), "feed[0].endpoints.wss", "(did you mean ws?)"),
+        (feed('venue = "binanse"'), "feed[0].venue", "one of binance / 'binanse' (did you mean binance?)"),
+        (feed('channels = ["book", "trad"]'), "feed[0].channels[1]", "'trad' (did you mean trade?)"),
+        (feed('channels = ["orders"]'), "feed[0].channels[0]", "a channel of binance spot (book, bbo, trade)"),
+        (feed('channels = ["book", "book"]'), "feed[0].channels[1]", "each channel once / 'book' again"),
+        (feed("channels = []"), "feed[0].channels", "one channel or more"),
+        (feed('channels = "book"'), "feed[0].channels", "a list / 'book'"),
+        (feed('channels = ["book", 1]'), "feed[0].channels[1]", "a string / 1"),
+        (feed("instruments = []"), "feed[0].instruments", "one instrument or more"),
+        (feed('instruments = ["A/B", "A/B"]'), "feed[0].instruments[1]", "each instrument once / 'A/B' again"),
+        (feed('instruments = ["BTCUSDT"]'), "feed[0].instruments[0]", "a unified symbol (BTC/USDT"),
+        (feed('instruments = ["binance:BTC/USDT"]'), "feed[0].instruments[0]", "without the venue"),
+        (feed('instruments = ["[ab]*"]'), "feed[0].instruments[0]", "a unified symbol"),
+        (feed("connections = 0"), "feed[0].connections", "an integer >= 1 / 0"),
+        (feed('connections = "2"'), "feed[0].connections", "an integer / '2'"),
+        (feed('depth_speed = "fast"'), "feed[0].depth_speed", "milliseconds"),
+        (feed("snapshot_levels = 5001"), "feed[0].snapshot_levels", "1 to 5000 / 5001"),
+        (feed('trades = "all"'), "feed[0].trades", "one of raw, aggregate / 'all'"),
+        (feed("sandbox = 1"), "feed[0].sandbox", "true or false / 1"),
+        (feed("endpoints = 1"), "feed[0].endpoints", "a table / 1"),
+        (feed("endpoints = {ws = 1}"), "feed[0].endpoints.ws", "a table / 1"),
+        (feed("endpoints = {ws = {spot = 1}}"), "feed[0].endpoints.ws.spot", "a string / 1"),
+        (feed('endpoints = {ws = {x = "ws://h"}}'), "feed[0].endpoints.ws.x", "a product of binance (spot, usdm)"),
+        (feed('endpoints = {ws = {spot = "http://h"}}'), "feed[0].endpoints.ws.spot", "ws:// or wss:// with a host"),
+        (feed('endpoints = {rest = {spot = "http://"}}'), "feed[0].endpoints.rest.spot", "http:// or https://"),
+        (feed('endpoints = {rest = {spot = "http://h:x"}}'), "feed[0].endpoints.rest.spot", "http:// or https://"),
+        (feed('endpoints = {ca = "/no/such/file"}'), "feed[0].endpoints.ca", "a file / '/no/such/file'"),
+        (bus('ring = "3MiB"'), "bus.ring", "a power of two from 1MiB to 64GiB / 3MiB"),
+        (bus('ring = "512KiB"'), "bus.ring", "a power of two from 1MiB"),
+        (bus('ring = "256MB"'), "bus.ring", "a size such as \"256MiB\" / '256MB'"),
+        (bus("ring = 268435456"), "bus.ring", 'a size such as "256MiB"'),
+        (bus("levels = 63"), "bus.levels", "an integer >= 64 / 63"),
+        (bus("top = 101"), "bus.top", "an integer <= 100 / 101"),
+        (bus("top = 100\nlevels = 64"), "bus.top", "at most bus.levels (64) / 100"),
+        (bus('group = "no such group"'), "bus.group", "a group of this system"),
+        (LEAST.replace('"b"', '"Main"'), "bus.name", "1 to 64 of a-z"),
+        (LEAST.replace('"b"', '".."'), "bus.name", "1 to 64 of a-z"),
+        (LEAST.replace('name = "b"', ""), "bus.name", "a value / nothing"),
+        (LEAST.replace('venue = "binance"', ""), "feed[0].venue", "a value / nothing"),
+        (LEAST.replace("[[feed]]", "[feed]"), "feed", "one table [[feed]] or more / a table [feed]"),
+        ('[bus]\nname = "b"', "feed", "one table [[feed]] or more"),
+        (LEAST + "[reconnect]\ninitial_s = 9\ncap_s = 3", "reconnect.initial_s", "at most cap_s (3) / 9"),
+        (LEAST + "[reconnect]\ninitial_s = 0", "reconnect.initial_s", "a number > 0.0 / 0"),
+        (LEAST + LEAST.partition("\n[[")[2].join(["[[", ""]), "feed[1].instruments[0]", "also in feed[0]"),
+        ("x", "", "TOML / "),
+    ],
+)
+def test_what_cannot_work_is_refused_with_its_place(text, path, says):
+    found_path, found = refusal(text)
+    assert found_path == path
+    assert says in found
+
+
+def test_all_problems_are_found_at_once():
+    text = """
+    [bus]
+    name = "MAIN"
+    ring = "1GB"
+    [[feed]]
+    venue = "binance"
+    instruments = ["BTC/USDT"]
+    channels = ["book", "ticker"]
+    color = "red"
+    [[feed]]
+    venue = "binance"
+    instruments = [7]
+    channels = ["bbo"]
+    connections = -1
+    """
+    assert [path for path, _ in refusals(text)] == [
+        "bus.ring",
+        "feed[0].color",
+        "feed[1].instruments[0]",
+        "feed[1].connections",
+        "feed[0].channels[1]",
+    ]
+
+
+def test_error_of_a_file_names_it_in_every_line(tmp_path):
+    path = tmp_path / "feed.toml"
+    path.write_text("[[feed]]\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 4
+    assert all(line.startswith(f"{path}: ") for line in lines)
+
+
+@pytest.mark.parametrize("content", [None, b"\xff"], ids=["missing", "no-utf-8"])
+def test_unreadable_file_is_a_config_error(tmp_path, content):
+    path = tmp_path / "feed.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match="expected a readable file"):
+        load_config(path)
+
+
+@given(st.text(alphabet=string.printable), st.integers(0, len(GOOD)), st.integers(0, 20))
+def test_any_damage_gives_a_configuration_or_a_config_error(insert, at, cut):
+    refusals(GOOD[:at] + insert + GOOD[at + cut :])  # anything but a ConfigError would pass through
+
+
+# Values as TOML texts, so that no encoder is needed.
+SCALARS = st.sampled_from(["true", "-1", "0", "7", "1.5", "inf", "1979-05-27", '""', '"book"', '"*"', '"ws://h"'])
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda each: f"[{', '.join(each)}]")
+        | st.dictionaries(st.sampled_from(["ws", "rest", "spot", "x"]), inner, max_size=3).map(
+            lambda each: f"{{{', '.join(f'{key} = {value}' for key, value in each.items())}}}"
+        )
+    ),
+    max_leaves=5,
+)
+KEYS = ["venue", "instruments", "channels", "connections", "depth_speed", "trades", "sandbox", "endpoints", "new"]
+
+
+@given(st.sampled_from(KEYS), VALUES)
+def test_any_value_gives_a_configuration_or_an_error_at_its_key(key, value):
+    assert all(path.startswith(f"feed[0].{key}") for path, _ in refusals(feed(f"{key} = {value}")))
+
+
+@pytest.mark.parametrize(("size", "text"), [(1 << 20, "1MiB"), (256 << 20, "256MiB"), (1 << 30, "1GiB"), (7, "7B")])
+def test_size_prints_as_it_is_written(size, text):
+    assert str(Size(size)) == text
+
+
+# Which instruments
+
+
+LISTED = [
+    ("BTCUSDT", "BTC", "USDT", "TRADING"),
+    ("ETHUSDT", "ETH", "USDT", "TRADING"),
+    ("ETHBTC", "ETH", "BTC", "TRADING"),
+    ("OLDUSDT", "OLD", "USDT", "BREAK"),
+]
+
+
+@pytest.fixture(scope="module")
+def listed():
+    steps = [
+        {"filterType": "PRICE_FILTER", "maxPrice": "1000", "tickSize": "0.01"},
+        {"filterType": "LOT_SIZE", "maxQty": "1000", "stepSize": "0.01"},
+    ]
+    spot = [
+        {"symbol": symbol, "baseAsset": base, "quoteAsset": quote, "status": status, "filters": steps}
+        for symbol, base, quote, status in LISTED
+    ]
+    usdm = [{**row, "contractType": "PERPETUAL", "marginAsset": row["quoteAsset"]} for row in spot[:2]]
+    return instruments(binance.ID, [msgspec.json.encode({"symbols": rows}) for rows in (spot, usdm)])
+
+
+@pytest.mark.parametrize(
+    ("patterns", "symbols"),
+    [
+        (["ETH/USDT"], ["ETH/USDT"]),
+        (["*/USDT"], ["BTC/USDT", "ETH/USDT"]),
+        (["*/USDT:USDT"], ["BTC/USDT:USDT", "ETH/USDT:USDT"]),
+        (["ETH/*"], ["ETH/USDT", "ETH/BTC", "ETH/USDT:USDT"]),
+        (["ETH/BTC", "BTC/*", "BTC/USDT"], ["BTC/USDT", "ETH/BTC", "BTC/USDT:USDT"]),
+        (["OLD/USDT"], ["OLD/USDT"]),
+    ],
+    ids=str,
+)
+def test_pattern_takes_what_trades_and_a_symbol_what_it_says(listed, patterns, symbols):
+    assert [each.name for each in select(listed, patterns)] == [f"binance:{symbol}" for symbol in symbols]
+
+
+def test_name_that_matches_nothing_is_refused_with_close_ones(listed):
+    with pytest.raises(ConfigError) as caught:
+        select(listed, ["BTC/USDT", "ETH/USDC", "OLD/*"], "feed[3].instruments")
+    first, second = caught.value, caught.value.also[0]
+    assert first.path == "feed[3].instruments[1]"
+    assert "did you mean ETH/USDT" in str(first).splitlines()[0]
+    assert second.path == "feed[3].instruments[2]"
