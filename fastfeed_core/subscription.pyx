@@ -114,11 +114,11 @@ cdef class Subscription:
                 raise LookupError(f"the ring does not hold offset {start}: it ends at {map.tail}")
             if found < 0:
                 raise ValueError(f"no record starts at offset {start}")
-        self.columns[KIND_BBO].size = 16 + sizeof(BboRecord)
-        self.columns[KIND_TRADE].size = 16 + sizeof(TradeRecord)
-        self.columns[KIND_DELTA].size = 16 + sizeof(LevelsRecord)
-        self.columns[KIND_SNAPSHOT].size = 16 + sizeof(LevelsRecord)
-        self.columns[KIND_STATUS].size = 16 + sizeof(StatusRecord)
+        self.columns[<int>KIND_BBO].size = 16 + sizeof(BboRecord)
+        self.columns[<int>KIND_TRADE].size = 16 + sizeof(TradeRecord)
+        self.columns[<int>KIND_DELTA].size = 16 + sizeof(LevelsRecord)
+        self.columns[<int>KIND_SNAPSHOT].size = 16 + sizeof(LevelsRecord)
+        self.columns[<int>KIND_STATUS].size = 16 + sizeof(StatusRecord)
         self.levels.size = sizeof(LevelPair)
 
     def __dealloc__(self):
@@ -291,38 +291,45 @@ cdef class Subscription:
         "block" sleeps in the kernel until the feed wakes it, "yield" gives the core away between looks, "spin" keeps
         it. The GIL is released.
         """
-        cdef const ff_head* head = NULL
-        cdef uint32_t seen
-        cdef int64_t tries = 0
+        cdef bint found
         cdef bint block = how == "block"
         cdef bint spin = how == "spin"
+        with nogil:
+            found = self._sleep(timeout_ns) if block else self._look(spin, timeout_ns)
+        return bool(found)
+
+    cdef inline bint _has_more(self) noexcept nogil:
+        cdef const ff_head* head = NULL
+        return ff_ring_peek(&self.reader, &head) != FF_EMPTY
+
+    cdef bint _sleep(self, int64_t timeout_ns) noexcept nogil:
         cdef const uint32_t* word = <const uint32_t*>&self.map.live.wake
         cdef uint32_t nobody = 0
         cdef uint32_t* sleepers = self.map.sleepers
-        cdef int64_t limit
+        cdef uint32_t seen
         if sleepers == NULL:
             # Nobody would wake us: look every millisecond.
             sleepers = &nobody
             timeout_ns = min(timeout_ns, <int64_t>1000000)
-        with nogil:
-            if ff_ring_peek(&self.reader, &head) != FF_EMPTY:
+        if self._has_more():
+            return True
+        seen = ff_prepare_sleep(word, sleepers)
+        if self._has_more():
+            return True
+        ff_sleep(word, seen, timeout_ns)
+        return self._has_more()
+
+    cdef bint _look(self, bint spin, int64_t timeout_ns) noexcept nogil:
+        # About 40 ns a look with the pause, a microsecond with a yield; the caller only needs a rough bound.
+        cdef int64_t left = timeout_ns // 40 if spin else timeout_ns // 1000
+        while left > 0:
+            if self._has_more():
                 return True
-            if block:
-                seen = ff_prepare_sleep(word, sleepers)
-                if ff_ring_peek(&self.reader, &head) != FF_EMPTY:
-                    return True
-                ff_sleep(word, seen, timeout_ns)
-                return ff_ring_peek(&self.reader, &head) != FF_EMPTY
-            # About 40 ns a look with the pause, a microsecond with a yield; the caller only needs a rough bound.
-            limit = timeout_ns // 40 if spin else timeout_ns // 1000
-            while tries < limit:
-                if ff_ring_peek(&self.reader, &head) != FF_EMPTY:
-                    return True
-                if spin:
-                    ff_relax()
-                else:
-                    sched_yield()
-                tries += 1
+            if spin:
+                ff_relax()
+            else:
+                sched_yield()
+            left -= 1
         return False
 
 

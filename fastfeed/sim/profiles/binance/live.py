@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fastfeed.sim.interface import Knobs, Publication, Reply, Request
@@ -19,6 +19,7 @@ from fastfeed.sim.profiles.binance.products import (
 from fastfeed.sim.profiles.binance.rest import Depth, Rest
 from fastfeed.sim.profiles.binance.session import BinanceSession, open_session
 from fastfeed.sim.profiles.binance.streams import LiveStreams, Writer
+from fastfeed.sim.replay import Timeline
 
 
 class LiveBooks:
@@ -48,9 +49,11 @@ class LiveBooks:
 class LiveProfile:
     """Both products, each with its market, streams and REST."""
 
-    venue = "binance"
-    ws_endpoints = rest_endpoints = tuple(PRODUCTS)
-    timelines = ()
+    venue: str = "binance"
+    ws_endpoints: Sequence[str] = tuple(PRODUCTS)
+    rest_endpoints: Sequence[str] = tuple(PRODUCTS)
+    instruments: Sequence[Instrument]
+    timelines: Sequence[Timeline] = ()
 
     def __init__(self, knobs: Knobs, now: int) -> None:
         listed = {

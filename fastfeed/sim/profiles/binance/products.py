@@ -155,7 +155,7 @@ def _next_quarter(now: int) -> datetime:
 def listing(product: Product, instruments: list[Instrument], now: int) -> dict[str, Any]:
     """Return the body of `exchangeInfo`.
 
-    As spot: {"timezone":"UTC","serverTime":..,"rateLimits":[..],"exchangeFilters":[],"symbols":[{"symbol":"BTCUSDT",..}]}
+    As spot: {"timezone":"UTC","serverTime":1,"rateLimits":[..],"exchangeFilters":[],"symbols":[{"symbol":"BTCUSDT"}]}
     """
     symbols = [_spot_symbol(row) if product is SPOT else _usdm_symbol(row) for row in instruments]
     if product is SPOT:

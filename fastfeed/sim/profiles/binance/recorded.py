@@ -1,14 +1,14 @@
 """Binance over a recording: the same connections and REST, with what the venue really sent.
 
-A folder holds either `*.jsonl.gz` with REST books inline, or `ws.txt`, `rest.txt` and `instruments.txt`. Which product a
-message belongs to is seen by its fields, since both products use the same symbols.
+A folder holds either `*.jsonl.gz` with REST books inline, or `ws.txt`, `rest.txt` and `instruments.txt`. Which product
+a file belongs to is seen by the fields of its messages, since both products use the same symbols.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -164,7 +164,11 @@ class RecordedProduct:
 class RecordedProfile:
     """The products that were recorded."""
 
-    venue = "binance"
+    venue: str = "binance"
+    ws_endpoints: Sequence[str]
+    rest_endpoints: Sequence[str]
+    instruments: Sequence[Instrument]
+    timelines: Sequence[Timeline]
 
     def __init__(self, products: list[RecordedProduct], knobs: Knobs) -> None:
         self._products = {recorded.product.name: recorded for recorded in products}
