@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from fastfeed.errors import (
+        BookNotLive,
         BusBusy,
         BusError,
         BusFull,
@@ -20,18 +21,31 @@ if TYPE_CHECKING:
         FastfeedError,
         LayoutMismatch,
         MalformedFrame,
+        MalformedReply,
         PublisherGone,
+        RateLimited,
         Recovery,
+        RequestRefused,
         Scope,
         SequenceGap,
         SubscriptionRefused,
+        ValueOutOfRange,
+        VenueDown,
         VenueError,
     )
     from fastfeed.instrument import Instrument, instruments
     from fastfeed.offline import OfflineFeed
-    from fastfeed.reader import Book, BookState, Bus, Position, Reader, Top, open
+    from fastfeed.reader import Book, BookState, Bus, Depth, Event, Position, Reader, Top, open
 
 _HOME = {
+    "BookNotLive": "errors",
+    "MalformedReply": "errors",
+    "RateLimited": "errors",
+    "RequestRefused": "errors",
+    "ValueOutOfRange": "errors",
+    "VenueDown": "errors",
+    "Depth": "reader",
+    "Event": "reader",
     "BusBusy": "errors",
     "BusError": "errors",
     "BusFull": "errors",

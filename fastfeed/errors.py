@@ -20,6 +20,7 @@ this.
         |-- LayoutMismatch               STOP       PROCESS      field expected found
         |-- BusBusy                      STOP       PROCESS      pid
         |-- BusFull                      STOP       INSTRUMENT   instrument needed
+        |-- BookNotLive                  NONE       INSTRUMENT   instrument state
         `-- PublisherGone                NONE       PROCESS      since
 """
 
@@ -28,6 +29,7 @@ from enum import Enum
 from typing import ClassVar
 
 __all__ = [
+    "BookNotLive",
     "BusBusy",
     "BusError",
     "BusFull",
@@ -323,6 +325,21 @@ class BusFull(BusError):
 
     def __str__(self) -> str:
         return f"bus {self.bus} is full: no room for the {self.needed} bytes of {self.instrument} in shared memory"
+
+
+class BookNotLive(BusError):
+    """A consumer asked for a live book and the book is not; `state` is syncing or stale."""
+
+    recovery = Recovery.NONE
+    scope = Scope.INSTRUMENT
+
+    def __init__(self, bus: str, instrument: str, state: str) -> None:
+        super().__init__(bus, instrument, state)
+        self.instrument = instrument
+        self.state = state
+
+    def __str__(self) -> str:
+        return f"book of {self.instrument} on bus {self.bus}: expected live, was {self.state}"
 
 
 class PublisherGone(BusError):

@@ -102,7 +102,7 @@ cdef class BusWriter:
         self.closed = True
         if ring < 65536 or ring & (ring - 1):
             raise ValueError(f"ring out of range: expected a power of two of at least 65536 bytes, was {ring}")
-        if not (0 < instruments <= 1 << 20 and 0 < top <= 1000 and top <= levels <= 65535):
+        if not (0 < instruments <= 1 << 20 and 0 < top <= 1000 and top <= levels <= 65536):
             raise ValueError(f"sizes out of range: instruments {instruments}, top {top}, levels {levels}")
         self.name = name
         self.folder = where or folder()
@@ -320,6 +320,11 @@ cdef class BusWriter:
     def map(self):
         """The mapping, for readers in the same process."""
         return self._map
+
+    @property
+    def image_size(self):
+        """Bytes of shared memory that an instrument with a book takes when it is activated."""
+        return self.publisher.images_stride
 
     @property
     def wakes(self):

@@ -124,6 +124,17 @@ cdef class Connection:
         cdef Route* route = routes_find(&self.receiver.routes, text, len(text))
         return route.messages if route != NULL else 0
 
+    def accepts(self, bytes frame not None):
+        """Return True if the frame is market data of one of the routes."""
+        cdef bint fallback = False
+        self.receiver.decode(frame, len(frame), &self.receiver.routes, &self.receiver.event, &fallback)
+        return self.receiver.event.route != NULL
+
+    @property
+    def last_recv(self):
+        """When the last socket read was, ns since the epoch."""
+        return self.receiver.row.last_recv
+
     cdef int receive_raw(self, const char* p, Py_ssize_t size, int64_t ts_recv) except -1:
         """Take one frame: 1 if the protocol has to look at something, else 0."""
         cdef Outcome outcome = receive_frame(&self.receiver, p, size, ts_recv)

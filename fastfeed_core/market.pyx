@@ -301,6 +301,10 @@ cdef class Hub:
         out.reverse()
         return out
 
+    def call(self, Market market not None, unsigned int flags):
+        """Call for attention again: whoever looked was not the one to do something about it."""
+        _call(market.state, flags)
+
     @property
     def wants_attention(self):
         """True if `attention` would return anything."""

@@ -27,8 +27,9 @@ cdef class Session(WSListener):
 
     Parameters
     ----------
-    shell : object with `opened(session)`, `attend(session)` and `closed(session)`: called when the socket is open, when
+    shell : object with `opened(session)`, `attend()` and `closed(session)`: called when the socket is open, when
         the protocol has to look at something, and when the socket is gone
+    key : what the shell calls this session
     """
 
     cdef object _shell
@@ -59,16 +60,19 @@ cdef class Session(WSListener):
             connection.receiver.row.last_recv = self._ts_recv
         if frame.msg_type == WSMsgType.TEXT and frame.fin:
             attend = connection.receive_raw(frame.payload_ptr, frame.payload_size, self._ts_recv)
+        elif frame.msg_type == WSMsgType.PING:
+            # Answered here and not by the library, so that a ping counts as a sign of life.
+            transport.send_pong(frame.get_payload_as_bytes())
         elif frame.msg_type == WSMsgType.CLOSE:
             transport.send_close(frame.get_close_code())
             transport.disconnect()
-        elif frame.msg_type != WSMsgType.PING and frame.msg_type != WSMsgType.PONG:
+        elif frame.msg_type != WSMsgType.PONG:
             attend = self._receive_part(frame)
         if frame.last_in_buffer:
             self._in_read = False
             publisher_flush(connection.receiver.bus)
         if attend:
-            self._shell.attend(self)
+            self._shell.attend()
 
     cdef int _receive_part(self, WSFrame frame) except -1:
         """Frames of a fragmented message, and binary ones."""

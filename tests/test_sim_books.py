@@ -2,6 +2,7 @@
 
 import json
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -120,7 +121,7 @@ def test_update_ids_leave_holes_on_futures_only(product, holes):
     client = sim.connect("binance", product, f"{PATH[product]}/btcusdt@depth@100ms")
     sim.advance(seconds=10)
     events = [json.loads(payload) for payload in diffs(client)]
-    links = [(earlier["u"], later) for earlier, later in zip(events, events[1:], strict=False)]
+    links = [(earlier["u"], later) for earlier, later in pairwise(events)]
     assert len(links) > 50
     if holes:
         assert all(later["pu"] == last for last, later in links)
@@ -173,8 +174,7 @@ def test_a_fault_breaks_the_chain(fault):
     sim.advance(seconds=5)
     payloads = diffs(client)
     with pytest.raises((AssertionError, json.JSONDecodeError)):
-        for payload in payloads:
-            book.apply(payload)
+        list(map(book.apply, payloads))
     assert list(sim.faults.counts) == [fault.partition(":")[0]]
 
 

@@ -95,11 +95,14 @@ def test_the_venue_pings_and_closes_a_client_that_does_not_answer():
 
 def test_a_ping_of_the_client_is_answered():
     async def main():
-        async with Simulator(["binance"], knobs=FAST) as sim, aiohttp.ClientSession() as http:
-            async with http.ws_connect(sim.endpoints["binance"]["ws"]["spot"] + "/ws", autoping=False) as ws:
-                await ws.ping(b"hello")
-                message = await ws.receive()
-                assert (message.type, message.data) == (aiohttp.WSMsgType.PONG, b"hello")
+        async with (
+            Simulator(["binance"], knobs=FAST) as sim,
+            aiohttp.ClientSession() as http,
+            http.ws_connect(sim.endpoints["binance"]["ws"]["spot"] + "/ws", autoping=False) as ws,
+        ):
+            await ws.ping(b"hello")
+            message = await ws.receive()
+            assert (message.type, message.data) == (aiohttp.WSMsgType.PONG, b"hello")
 
     run(main())
 

@@ -20,9 +20,7 @@ from fastfeed.sim.server import Server
 from fastfeed.sim.simulator import Simulator
 from fastfeed.sim.tls import LoopbackCertificate, TlsUnavailable
 
-__all__ = ["HELP", "add_arguments", "main"]
-
-HELP = "serve simulated venues on this machine"
+__all__ = ["add_arguments", "main"]
 
 FULL_SPEED = "max"
 DEFAULTS = Knobs()

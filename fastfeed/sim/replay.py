@@ -80,11 +80,6 @@ class Recording:
         return frozenset(frame.publication.topic for frame in self.frames)
 
     @cached_property
-    def framed(self) -> list[bytes]:
-        """Return each message as a WebSocket frame, made once."""
-        return [encode_frame(TEXT, frame.text) for frame in self.frames]
-
-    @cached_property
     def ends(self) -> list[int]:
         """Return how many bytes of text there are up to and with each frame."""
         return list(accumulate(len(frame.text) for frame in self.frames))
@@ -107,6 +102,8 @@ class Timeline:
         self._subscribed: frozenset[str] = frozenset()
         self._changed_at = 0
         self._origin: int | None = None
+        # Framed now, not when the first client waits for it.
+        self._framed = [encode_frame(TEXT, frame.text) for frame in recording.frames]
 
     @property
     def is_done(self) -> bool:
@@ -146,6 +143,10 @@ class Timeline:
             while stop < len(frames) and self._origin + self._offset(stop) <= now:
                 stop += 1
         return range(start, stop)
+
+    def framed(self, span: range) -> bytes:
+        """Return the frames of `span` as they go over a socket."""
+        return b"".join(self._framed[span.start : span.stop])
 
     def sent(self, span: range) -> None:
         """Move past the frames of `span`, which were given to all clients."""

@@ -11,6 +11,7 @@ import contextlib
 import ssl
 import time
 from types import TracebackType
+from typing import Any
 
 from aiohttp import web
 from picows import (
@@ -234,7 +235,7 @@ class _Peer(WSListener):
             self._transport.underlying_transport.abort()
 
 
-async def _cancel(task: asyncio.Task[None]) -> None:
+async def _cancel(task: asyncio.Task[Any]) -> None:
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task

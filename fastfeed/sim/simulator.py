@@ -1,11 +1,11 @@
 """The simulator without sockets: venues, their clients' connections, faults, one clock.
 
-    sim = Simulator(["binance"], seed=7, now=1_785_000_000_000_000_000)
-    client = sim.connect("binance", "spot", "/stream?streams=btcusdt@depth@100ms")
+    sim = Simulator([venue], knobs=Knobs(seed=7), faults="drop:0.01", now=1_785_000_000_000_000_000)
+    client = sim.connect(venue, endpoint, "/path?query")    # client.receive(text) is what the client sends
     sim.advance(seconds=1)
-    frames = client.take()                          # Frame, Ping, Pong, Close, Abort, in order
-    reply = sim.request("binance", "spot", "/api/v3/depth?symbol=BTCUSDT&limit=1000")
-    book = sim.true_book("binance:BTC/USDT")
+    outputs = client.take()                                 # Frame, Ping, Pong, Close, Abort, in order
+    reply = sim.request(venue, endpoint, "/path?query")     # status, body, headers
+    book = sim.true_book("venue:BASE/QUOTE")
 
 `async with Simulator(...) as sim` serves the same on loopback, until the block is left, at `sim.endpoints`.
 """
@@ -87,13 +87,13 @@ class Connection:
 
     def deliver_recorded(self, timeline: Timeline, span: range) -> None:
         """Send recorded frames, in one piece where nothing has to look at them."""
-        recording = timeline.recording
+        frames = timeline.recording.frames
         is_plain = self.takes_framed and self._sim.tap is None and not self._sim.faults.stream_faults
-        if span and is_plain and self.session.is_verbatim(recording.topics):
-            self._append([Framed(b"".join(recording.framed[span.start : span.stop]))])
+        if span and is_plain and self.session.is_verbatim(timeline.recording.topics):
+            self._append([Framed(timeline.framed(span))])
         else:
             for index in span:
-                self.deliver(recording.frames[index].publication)
+                self.deliver(frames[index].publication)
 
     def _emit(self, outputs: list[Output]) -> None:
         if not self._link.is_mute:
@@ -215,7 +215,7 @@ class Simulator:
         return min((due for due in dues if due is not None), default=None)
 
     def true_book(self, name: str) -> TrueBook:
-        """Return the true book of now, by full name such as `venue:BTC/USDT`; read it, do not change it."""
+        """Return the true book of now, by full name such as `venue:BASE/QUOTE`; read it, do not change it."""
         venue, _, instrument = name.partition(":")
         return self.profiles[venue].true_book(instrument)
 

@@ -362,7 +362,7 @@ def read_control(payload: bytes) -> Control:
 def snapshot(instrument: Instrument, levels: int) -> Call:
     product = product_of(instrument)
     # The next size up costs the same as the size in between, and USD-M knows no sizes in between.
-    size = next((size for size in product.snapshots if size.levels >= levels), product.snapshots[-1])
+    size = product.snapshot_size(levels)
     path = f"{_DEPTH_PATH[product.name]}?symbol={quote(instrument.symbol, safe='')}&limit={size.levels}"
     return Call(path, size.weight)
 

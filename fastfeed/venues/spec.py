@@ -131,6 +131,10 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
         known = ", ".join(dict.fromkeys(row.name for row in self.channels))
         raise ValueError(f"expected a channel of {self.name} ({known}), was {name!r}")
 
+    def snapshot_size(self, levels: int) -> SnapshotSize:
+        """Return the smallest snapshot with `levels` a side, or the largest that there is."""
+        return next((size for size in self.snapshots if size.levels >= levels), self.snapshots[-1])
+
 
 class Ack(msgspec.Struct, frozen=True):
     """The venue took the request. Data need not follow: a venue may accept a topic that it does not have."""

@@ -1,4 +1,12 @@
-"""Binance spot and USD-M futures, as the simulator speaks them."""
+"""Binance spot and USD-M futures, as the simulator speaks them.
+
+sim = Simulator(["binance"], now=1_785_000_000_000_000_000)
+client = sim.connect("binance", "usdm", "/public/stream?streams=btcusdt@depth@100ms/btcusdt@bookTicker")
+sim.advance(seconds=1)
+messages = [output.payload for output in client.take()]
+reply = sim.request("binance", "usdm", "/fapi/v1/depth?symbol=BTCUSDT&limit=1000")
+book = sim.true_book("binance:BTC/USDT:USDT")
+"""
 
 from __future__ import annotations
 

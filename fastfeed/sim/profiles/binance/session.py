@@ -222,10 +222,10 @@ class BinanceSession:
             case "LIST_SUBSCRIPTIONS":
                 return list(self._streams)
             case "SET_PROPERTY":
-                _check_property(params, 2)
-                if not isinstance(params[1], bool):
+                _, is_combined = _check_property(params, 2)
+                if not isinstance(is_combined, bool):
                     raise CommandError(1, "Invalid value type: expected Boolean")
-                self._is_combined = params[1]
+                self._is_combined = is_combined
                 return None
             case _:
                 _check_property(params, 1)
@@ -271,7 +271,7 @@ def _streams(params: Any) -> list[str]:
     return params
 
 
-def _check_property(params: Any, count: int) -> None:
+def _check_property(params: Any, count: int) -> list[Any]:
     if not isinstance(params, list) or not params or not isinstance(params[0], str):
         raise CommandError(2, "Invalid request: property name must be a string")
     if len(params) > count:
@@ -280,6 +280,7 @@ def _check_property(params: Any, count: int) -> None:
         raise CommandError(0, "Unknown property")
     if len(params) < count:
         raise CommandError(2, "Invalid request: too few parameters")
+    return params
 
 
 def _dump(value: Any) -> bytes:

@@ -105,16 +105,17 @@ class Writer:
         USD-M: {"e":"aggTrade","E":1,"a":1,"s":"BTCUSDT","p":"1.0","q":"1","nq":"1","f":1,"l":2,"T":1,"m":true,"st":1}
         """
         first, last = fills[0], fills[-1]
-        size = self.size(sum(fill.sz for fill in fills))
-        tail = (
+        price, size = self.price(first.px), self.size(sum(fill.sz for fill in fills))
+        head = f'{{"e":"aggTrade","E":{ts // self._unit},'
+        ends = (
             f'"f":{first.trade_id},"l":{last.trade_id},"T":{event_ts // self._unit},"m":{_bool(not first.taker_buys)}'
         )
-        head = f'{{"e":"aggTrade","E":{ts // self._unit},'
-        price = self.price(first.px)
         if self._is_spot:
-            text = f'{head}"s":"{self._symbol}","a":{aggregate_id},"p":"{price}","q":"{size}",{tail},"M":true}}'
+            deal = f'"s":"{self._symbol}","a":{aggregate_id},"p":"{price}","q":"{size}"'
+            text = f'{head}{deal},{ends},"M":true}}'
         else:
-            text = f'{head}"a":{aggregate_id},"s":"{self._symbol}","p":"{price}","q":"{size}","nq":"{size}",{tail},"st":1}}'
+            deal = f'"a":{aggregate_id},"s":"{self._symbol}","p":"{price}","q":"{size}","nq":"{size}"'
+            text = f'{head}{deal},{ends},"st":1}}'
         return text.encode()
 
 

@@ -1,0 +1,24 @@
+"""fastfeed run: the feed process."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+
+from fastfeed.config import load_config
+
+__all__ = ["add_arguments", "main"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", help="the configuration, a TOML file")
+    parser.add_argument("--log", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"), help="what to log")
+
+
+def main(args: argparse.Namespace) -> int:
+    config = load_config(args.file)
+    from fastfeed.engine.feed import run  # after the configuration was found good: it takes the networking packages
+
+    logging.getLogger().setLevel(args.log)
+    run(config)
+    return 0

@@ -1,0 +1,69 @@
+"""Fetch a venue's listings at start, with retries: without them nothing can be subscribed."""
+
+from __future__ import annotations
+
+import logging
+import time
+from ssl import SSLContext
+
+import aiohttp
+import stamina
+
+from fastfeed.config import Feed, select
+from fastfeed.errors import FastfeedError, RateLimited, Recovery, VenueDown
+from fastfeed.instrument import Instrument, instruments
+from fastfeed.venues import load
+from fastfeed.venues.spec import Product
+
+__all__ = ["list_instruments"]
+
+_log = logging.getLogger(__name__)
+
+_TRIES_S = 300.0  # a feed that cannot list for so long gives up, and says why
+_REQUEST_S = 30.0
+
+
+def _again(error: Exception) -> bool | float:
+    """Whether to try again, and after how many seconds if the venue says so."""
+    if isinstance(error, RateLimited):
+        return error.retry_after_s
+    if isinstance(error, FastfeedError):
+        return error.recovery is Recovery.BACKOFF
+    return isinstance(error, (aiohttp.ClientError, OSError, TimeoutError))
+
+
+async def list_instruments(
+    feed: Feed, path: str, http: aiohttp.ClientSession, ssl: SSLContext | None
+) -> list[Instrument]:
+    """Return the instruments that a feed's patterns name.
+
+    Parameters
+    ----------
+    path : where the feed stands in its file, for messages
+
+    Raises
+    ------
+    ConfigError : a pattern names nothing that the venue lists
+    VenueError, OSError : the listing could not be fetched
+    """
+    found: list[Instrument] = []
+    for product in feed.products:
+        body = await _fetch(feed, product, http, ssl)
+        found += instruments(feed.venue, body, product.name)
+    return select(found, feed.instruments, f"{path}.instruments")
+
+
+@stamina.retry(on=_again, attempts=None, timeout=_TRIES_S, wait_initial=0.2, wait_max=30.0)
+async def _fetch(feed: Feed, product: Product, http: aiohttp.ClientSession, ssl: SSLContext | None) -> bytes:
+    url = feed.rest(product) + product.listing.path
+    try:
+        async with http.get(
+            url, ssl=ssl if ssl is not None else True, timeout=aiohttp.ClientTimeout(total=_REQUEST_S)
+        ) as reply:
+            body = await reply.read()
+            if reply.status == 200:
+                return body
+            raise load(feed.venue).read_rest_error(reply.status, reply.headers, body, None, time.time_ns())
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        _log.warning("listing failed url=%s error=%s", url, error)
+        raise VenueDown(feed.venue, None, f"{url}: {type(error).__name__}: {error}") from error

@@ -1,0 +1,289 @@
+"""The protocol of one venue, without a socket: what happened goes in, what to do comes out.
+
+In: `connected`, `disconnected`, frames (straight into the receive path, then `attend`), `reply`, `advance`. Out:
+`connections` that should be open, queues of `sends` and `requests`, and records on the bus. The inputs, in order, are
+the whole cause of the outputs: no clock and no random number is used that was not handed in. All times are ns since
+the epoch.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections import deque
+from collections.abc import Iterable, Mapping
+from random import Random
+from typing import NamedTuple
+
+from fastfeed.config import Reconnect
+from fastfeed.errors import MalformedFrame, SequenceGap, SubscriptionRefused
+from fastfeed.instrument import Instrument
+from fastfeed.link import Connection, Link, Subscription
+from fastfeed.rows import write_instrument
+from fastfeed.snapshots import Request, Snapshots
+from fastfeed.venues.spec import Ack, Options, Product, Refusal, Shutdown, Venue
+from fastfeed_core.connection import Connection as ReceivePath
+from fastfeed_core.market import Hub, Market
+from fastfeed_core.records import Reason, ScopeCode, State
+from fastfeed_core.status import describe
+
+__all__ = ["Endpoint", "Protocol", "open_market"]
+
+_log = logging.getLogger(__name__)
+
+_GAP = 2  # bits of Market's call for attention
+_HELD_LOST = 4
+_REFUSED = 8
+_NONE = -1
+
+
+class Endpoint(NamedTuple):
+    """Bases of a product's URLs."""
+
+    ws: str
+    rest: str
+
+
+def open_market(hub: Hub, instrument: Instrument, book: bool) -> Market:
+    """Enter an instrument into the bus and make its market.
+
+    Raises
+    ------
+    OSError : no room (ENOSPC)
+    """
+    row = hub.bus.add_instrument(write_instrument(instrument))
+    tick = instrument.to_px(instrument.tick_size)
+    return Market(hub, row, instrument.px_exp, instrument.sz_exp, tick, book)
+
+
+class Protocol:
+    """The machine of one venue.
+
+    Parameters
+    ----------
+    hub : what its markets share
+    markets : by name, of the instruments
+    channels : to subscribe to, of each instrument
+    endpoints : by product
+    connections : redundant connections for each topic
+    random : for jitter alone
+    """
+
+    def __init__(
+        self,
+        venue: Venue,
+        hub: Hub,
+        instruments: Iterable[Instrument],
+        markets: Mapping[str, Market],
+        channels: Iterable[str],
+        *,
+        endpoints: Mapping[str, Endpoint],
+        options: Options | None = None,
+        connections: int = 1,
+        reconnect: Reconnect | None = None,
+        random: Random | None = None,
+    ) -> None:
+        self.sends: deque[tuple[int, bytes]] = deque()
+        self.requests: deque[Request] = deque()
+        self._venue = venue
+        self._hub = hub
+        self._ids = itertools.count(1)
+        self._random = random or Random(0)
+        self._reconnect = reconnect or Reconnect()
+        self._options = options or Options()
+        self._by_row: dict[int, Instrument] = {}
+        self._faults: dict[tuple[str, str], int] = {}
+        self._snapshots: dict[str, Snapshots] = {}
+        self._links: list[Link] = []
+        self._plan(instruments, markets, list(channels), endpoints, connections)
+
+    def _plan(
+        self,
+        instruments: Iterable[Instrument],
+        markets: Mapping[str, Market],
+        channels: list[str],
+        endpoints: Mapping[str, Endpoint],
+        copies: int,
+    ) -> None:
+        """Group topics into links: one product, one path, no more topics than a connection may have."""
+        groups: dict[tuple[str, str], list[Subscription]] = {}
+        products: dict[str, Product] = {}
+        for instrument in instruments:
+            product = self._venue.product_of(instrument)
+            products[product.name] = product
+            market = markets[instrument.name]
+            if "book" in channels:
+                self._by_row[market.instrument] = instrument
+            for channel in channels:
+                topic = self._venue.topic(instrument, channel, self._options)
+                subscription = Subscription(topic.text, channel, instrument, market)
+                groups.setdefault((product.name, topic.path), []).append(subscription)
+        for name, product in products.items():
+            self._snapshots[name] = Snapshots(
+                self._venue, product, endpoints[name].rest, self._options.snapshot_levels, self._random, self._next_id
+            )
+        for (name, path), subscriptions in groups.items():
+            product = products[name]
+            size = product.limits.topics_per_connection
+            for start, copy in itertools.product(range(0, len(subscriptions), size), range(copies)):
+                row = self._hub.bus.add_connection(f"{self._venue.ID} {name} {path} {start // size}.{copy}")
+                self._links.append(
+                    Link(
+                        self._venue,
+                        product,
+                        row,
+                        endpoints[name].ws + path,
+                        subscriptions[start : start + size],
+                        self._reconnect,
+                        self._random,
+                        self._next_id,
+                    )
+                )
+
+    def _next_id(self) -> int:
+        return next(self._ids)
+
+    @property
+    def connections(self) -> list[Connection]:
+        """What should be open now; an open one that is not in the list any more should be closed."""
+        return [link.wanted for link in self._links if link.wanted is not None]
+
+    def link(self, connection: int) -> Link | None:
+        """Return the link whose attempt this is; None if it was given up."""
+        for link in self._links:
+            if link.wanted is not None and link.wanted.id == connection:
+                return link
+        return None
+
+    def path(self, connection: int | None, frame: bytes) -> ReceivePath | None:
+        """Return the receive path of an open connection; None: of the one whose topic the frame names, else of any."""
+        if connection is not None:
+            link = self.link(connection)
+            return None if link is None else link.path
+        paths = [link.path for link in self._links if link.path is not None]
+        return next((path for path in paths if path.accepts(frame)), paths[0] if paths else None)
+
+    def start(self, ts: int) -> None:
+        """Begin."""
+        self.advance(ts)
+
+    def connected(self, connection: int, ts: int) -> None:
+        """A socket is open."""
+        link = self.link(connection)
+        if link is None or link.is_open:
+            return
+        link.opened(self._hub, ts)
+        self._hub.bus.status(_NONE, link.row, ScopeCode.SCOPE_CONNECTION, State.STATE_LIVE, Reason.REASON_CONNECTED, ts)
+        _log.info("connected url=%s topics=%d", link.url, len(link.subscriptions))
+        self.advance(ts)
+
+    def disconnected(self, connection: int, ts: int, reason: str = "closed by the venue") -> None:
+        """A socket is gone, or could not be opened."""
+        link = self.link(connection)
+        if link is not None:
+            self._end(link, reason, ts)
+            self.advance(ts)
+
+    def _end(self, link: Link, reason: str, ts: int) -> None:
+        was_open = link.is_open
+        link.ended(reason, ts)
+        if was_open:
+            self._lost(link, ts)
+
+    def _lost(self, link: Link, ts: int) -> None:
+        self._hub.bus.status(
+            _NONE, link.row, ScopeCode.SCOPE_CONNECTION, State.STATE_SYNCING, Reason.REASON_DISCONNECTED, ts
+        )
+        for each in link.subscriptions:
+            if each.channel == "book" and not each.market.source_count:
+                self._snapshots[link.product.name].forget(each.instrument)
+        self.attend(ts)
+
+    def attend(self, ts: int) -> None:
+        """Look at what the receive paths left for the protocol: control and refused frames, markets that call."""
+        for link in self._links:
+            if link.path is not None and (link.path.controls or link.path.malformed):
+                self._read_controls(link, ts)
+        if not self._hub.wants_attention:
+            return
+        for market, flags, expected, received in self._hub.attention():
+            instrument = self._by_row.get(market.instrument)
+            if instrument is None:
+                self._hub.call(market, flags)  # another venue's machine has it
+                continue
+            if flags & _GAP:
+                gap = SequenceGap(self._venue.ID, instrument.name, expected, received)
+                self._report(instrument.name, "gap", str(gap))
+            if flags & _HELD_LOST:
+                self._report(instrument.name, "held", f"no room to hold deltas of {instrument.name}")
+            if flags & _REFUSED:
+                self._report(instrument.name, "refused", f"a message of {instrument.name} was refused")
+            if not market.live and market.source_count:
+                self._snapshots[self._venue.product_of(instrument).name].want(market, instrument)
+        self.advance(ts)
+
+    def _read_controls(self, link: Link, ts: int) -> None:
+        assert link.path is not None
+        for code, offset, sample in link.path.take_malformed():
+            error = MalformedFrame(self._venue.ID, None, offset, sample)
+            self._report(link.url, "malformed", f"{error}: {describe(code)}")
+        for payload in link.path.take_controls():
+            control = self._venue.read_control(payload)
+            if isinstance(control, Ack):
+                for each in link.acknowledged(control):
+                    if each.channel == "book" and not each.market.live:
+                        self._snapshots[link.product.name].want(each.market, each.instrument)
+            elif isinstance(control, Refusal):
+                self._refused(link, control, ts)
+            elif isinstance(control, Shutdown):
+                self._end(link, "the venue shuts down", ts)
+                return
+            else:
+                self._report(link.url, "unknown", f"unknown control frame: {control.text}")
+
+    def _refused(self, link: Link, refusal: Refusal, ts: int) -> None:
+        """A refused subscription costs itself."""
+        for each in link.refused(refusal) or [None]:
+            name = None if each is None else each.instrument.name
+            channel = "?" if each is None else each.channel
+            error = SubscriptionRefused(self._venue.ID, name, channel, refusal.code, refusal.reason)
+            _log.error("subscription refused url=%s error=%s", link.url, error)
+            if each is not None:
+                row = each.market.instrument
+                self._hub.bus.status(
+                    row, link.row, ScopeCode.SCOPE_INSTRUMENT, State.STATE_SYNCING, Reason.REASON_REFUSED, ts
+                )
+
+    def _report(self, where: str, fault: str, text: str) -> None:
+        """Log a fault at its 1st, 10th, 100th ... occurrence."""
+        count = self._faults[where, fault] = self._faults.get((where, fault), 0) + 1
+        if str(count).rstrip("0") == "1":
+            _log.warning("%s occurrences=%d", text, count)
+
+    def reply(
+        self, request: Request, body: bytes, status: int = 200, headers: Mapping[str, str] | None = None, ts: int = 0
+    ) -> None:
+        """The answer to a request; status 0: it could not be made."""
+        for snapshots in self._snapshots.values():
+            if snapshots.reply(request.id, body, status, headers or {}, ts):
+                break
+        self.attend(ts)
+        self.advance(ts)
+
+    def advance(self, ts: int) -> None:
+        """Time has passed: retries and sends may be due, sockets may have died."""
+        for link in self._links:
+            was_open = link.is_open
+            link.advance(ts, self.sends)
+            if was_open and not link.is_open:
+                self._lost(link, ts)
+        for snapshots in self._snapshots.values():
+            snapshots.advance(ts, self.requests)
+
+    def stop(self, ts: int) -> None:
+        """End: no connection is wanted any more, and books are not live."""
+        for link in self._links:
+            if link.path is not None:
+                link.path.close(ts)
+                link.path = None
+            link.wanted = None
