@@ -17,7 +17,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from fastfeed_core.event cimport ABSENT
-from fastfeed_core.publish cimport CELL_HEAD, publish_status, publisher_flush
+from fastfeed_core.publish cimport CELL_HEAD, publish_status, publisher_flush, publisher_prepare
 from fastfeed_core.records cimport (
     HEADER_SIZE,
     HISTOGRAM_SIZE,
@@ -292,12 +292,10 @@ cdef class BusWriter:
         pub.book = book
         pub.top_version = 1
         pub.book_version = 1
-        pub.image_as_of = -1
         pub.next_image = p.with_image
         p.with_image = pub
         pub.row.has_book = 1
-        # The sweep writes the first image: a joiner finds an empty book that is syncing, as of now.
-        p.next_sweep = p.ring.position
+        publisher_prepare(p, pub)
         return 0
 
     cdef ConnectionRow* connection_row(self, int index) noexcept:

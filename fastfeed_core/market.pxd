@@ -43,6 +43,7 @@ cdef struct MarketState:
     int64_t sequence                # of the book; ABSENT without one
     int64_t bbo_sequence
     Source* sources                 # of the book channel
+    int attached                    # sources of all channels
     bint holding                    # a snapshot is on its way: deltas are held
     bint asked                      # the protocol has been called for a snapshot
     Held* first_held

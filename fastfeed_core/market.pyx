@@ -364,6 +364,7 @@ cdef class Market:
         if source == NULL:
             raise MemoryError
         source.market = self.state
+        self.state.attached += 1
         source.connection = <uint16_t>connection
         if book:
             source.next = self.state.sources
@@ -394,6 +395,10 @@ cdef class Market:
             if not in_step:
                 _drop_book(m, REASON_DISCONNECTED, source.connection, ABSENT, ABSENT, ts)
         free(source)
+        m.attached -= 1
+        if m.attached == 0:
+            # Nothing says that the venue's numbers go on where they were.
+            m.bbo_sequence = ABSENT
 
     def expect_snapshot(self):
         """A request for a snapshot goes out now: hold what comes until it is here."""

@@ -221,6 +221,12 @@ cdef void _write_image(Publisher* bus, Publication* pub) noexcept nogil:
     pub.pairs_since_image = 0
 
 
+cdef void publisher_prepare(Publisher* bus, Publication* pub) noexcept nogil:
+    """Before anything is known of a book: a joiner finds it empty and syncing, as of now."""
+    _write_top(bus, pub)
+    _write_image(bus, pub)
+
+
 cdef inline int64_t _worst(const Side* side, const int64_t* pairs, int32_t n) noexcept nogil:
     cdef int64_t last = pairs[2 * (n - 1)]
     cdef int64_t complete = side_complete_px(side)

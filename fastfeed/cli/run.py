@@ -20,5 +20,7 @@ def main(args: argparse.Namespace) -> int:
     from fastfeed.engine.feed import run  # after the configuration was found good: it takes the networking packages
 
     logging.getLogger().setLevel(args.log)
+    # The WebSocket library tells of each connection what the feed tells better.
+    logging.getLogger("picows").setLevel(logging.WARNING if args.log != "DEBUG" else logging.DEBUG)
     run(config)
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import grp
 import logging
@@ -19,10 +20,10 @@ from fastfeed import venues
 from fastfeed.config import Bus, Config, Feed
 from fastfeed.engine.listing import list_instruments
 from fastfeed.engine.shell import Shell
-from fastfeed.errors import BusBusy, BusFull
+from fastfeed.errors import BusBusy, BusFull, ConfigError
 from fastfeed.instrument import Instrument
 from fastfeed.protocol import Endpoint, Protocol, open_market
-from fastfeed_core.bus import BusWriter
+from fastfeed_core.bus import BusWriter, folder
 from fastfeed_core.market import Hub, Market
 from fastfeed_core.records import Reason, ScopeCode, State
 
@@ -93,6 +94,10 @@ def open_bus(bus: Bus) -> BusWriter:
         )
     except BlockingIOError:
         raise BusBusy(bus.name, _producer(bus.name)) from None
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise ConfigError("bus.ring", f"a size that fits the shared memory in {folder()}", str(bus.ring)) from None
 
 
 def _producer(name: str) -> int | None:

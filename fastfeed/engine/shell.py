@@ -99,7 +99,7 @@ class Shell:
                 max_frame_size=_MAX_FRAME,
                 extra_headers=connection.headers,
             )
-        except (OSError, picows.WSError, TimeoutError) as error:
+        except Exception as error:  # whatever went wrong, it was an attempt, and the next one is due
             self._opening.discard(connection.id)
             self.protocol.disconnected(connection.id, time.time_ns(), f"{type(error).__name__}: {error}")
             self.carry_out()
