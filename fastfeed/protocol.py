@@ -51,7 +51,7 @@ def open_market(hub: Hub, instrument: Instrument, book: bool) -> Market:
     ------
     OSError : no room (ENOSPC)
     """
-    row = hub.bus.add_instrument(write_instrument(instrument))
+    row = hub.bus.add_instrument(write_instrument(instrument), book)
     tick = instrument.to_px(instrument.tick_size)
     return Market(hub, row, instrument.px_exp, instrument.sz_exp, tick, book)
 

@@ -273,7 +273,6 @@ cdef class BusWriter:
     cdef int publish(self, Publication* pub, uint32_t instrument, Book* book) except -1:
         """Prepare publishing an instrument; with a book, its image is allocated now (OSError ENOSPC if it cannot be)."""
         cdef Publisher* p = &self.publisher
-        cdef uint64_t offset = self.header.images_offset + instrument * p.images_stride
         if instrument >= p.live.instruments:
             raise ValueError(f"no such instrument: {instrument} of {p.live.instruments}")
         memset(pub, 0, sizeof(Publication))
@@ -285,10 +284,9 @@ cdef class BusWriter:
         pub.ts_publish = ABSENT
         if book == NULL:
             return 0
-        if self.name is not None:
-            os.posix_fallocate(self._fd, offset, p.images_stride)
+        self._allocate_image(instrument)
         pub.cell = p.cells + instrument * p.cells_stride
-        pub.image = self.base + offset
+        pub.image = p.images + instrument * p.images_stride
         pub.book = book
         pub.top_version = 1
         pub.book_version = 1
@@ -296,6 +294,12 @@ cdef class BusWriter:
         p.with_image = pub
         pub.row.has_book = 1
         publisher_prepare(p, pub)
+        return 0
+
+    cdef int _allocate_image(self, uint32_t instrument) except -1:
+        if self.name is not None:
+            os.posix_fallocate(self._fd, self.header.images_offset + instrument * self.header.images_stride,
+                               self.header.images_stride)
         return 0
 
     cdef ConnectionRow* connection_row(self, int index) noexcept:
@@ -329,8 +333,8 @@ cdef class BusWriter:
         """Wake-ups of sleeping readers so far: system calls of the feed."""
         return self.publisher.wakes
 
-    def add_instrument(self, row not None):
-        """Append an instrument; returns its id.
+    def add_instrument(self, row not None, bint book=False):
+        """Append an instrument; returns its id. With `book`, room for its image is taken first (OSError ENOSPC).
 
         Parameters
         ----------
@@ -341,8 +345,11 @@ cdef class BusWriter:
         cdef bytes text
         if index >= self.header.instruments_capacity:
             raise OSError(errno.ENOSPC, f"the bus has room for {self.header.instruments_capacity} instruments")
+        if book:
+            self._allocate_image(<uint32_t>index)
         r = &self.publisher.rows[index]
         memset(r, 0, sizeof(InstrumentRow))
+        r.has_book = book
         _text(r.name, 64, row["name"])
         _text(r.symbol, 48, row["symbol"])
         _text(r.venue, 16, row["venue"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fastfeed.sim import Frame, Simulator
+from fastfeed.sim import Frame, Knobs, Simulator
 from fastfeed.sim.frames import Framed
 from fastfeed.sim.replay import CHUNK_BYTES, read_capture
 
@@ -211,7 +211,7 @@ def test_a_client_that_does_not_read_holds_the_replay(folder):
     assert texts(client) == streamed(SPOT_LINES)
 
 
-def test_rest_answers_with_the_book_as_of_the_last_frame(folder):
+def test_rest_answers_with_the_recorded_book_up_to_its_place_and_then_as_of_the_last_frame(folder):
     sim = replay(folder)
     recorded = SPOT_LINES[3][1]
     assert book(sim, "spot") == recorded
@@ -219,12 +219,33 @@ def test_rest_answers_with_the_book_as_of_the_last_frame(folder):
     sim.advance()
     assert book(sim, "spot") == recorded
     sim.advance(seconds=0.1)
-    bids, asks = [["9.10000000", "1.00000000"], ["9.00000000", "1.00000000"]], [["9.50000000", "2.00000000"]]
-    assert book(sim, "spot") == {"lastUpdateId": 20, "bids": bids, "asks": asks}
-    assert book(sim, "spot", limit=1) == {"lastUpdateId": 20, "bids": bids[:1], "asks": asks[:1]}
+    assert book(sim, "spot") == recorded
+    assert book(sim, "spot", limit=1) == {**recorded, "bids": recorded["bids"][:1]}
     sim.advance(seconds=0.2)
-    later = {"lastUpdateId": 30, "bids": bids[:1], "asks": [["9.45000000", "3.00000000"], *asks]}
-    assert book(sim, "spot") == later
+    bids, asks = [["9.10000000", "1.00000000"]], [["9.45000000", "3.00000000"], ["9.50000000", "2.00000000"]]
+    assert book(sim, "spot") == {"lastUpdateId": 30, "bids": bids, "asks": asks}
+    assert book(sim, "spot", limit=1) == {"lastUpdateId": 30, "bids": bids, "asks": asks[:1]}
+
+
+def test_a_replay_waits_where_a_book_was_recorded_until_a_client_asks_for_it(folder):
+    sim = replay(folder, None, knobs=Knobs(hold_s=2.0))
+    client = sim.connect("binance", "spot", ALL_SPOT)
+    sim.advance()
+    assert texts(client) == streamed(SPOT_LINES[:3])
+    sim.advance(seconds=1.9)
+    assert texts(client) == []
+    assert book(sim, "spot") == SPOT_LINES[3][1]
+    sim.advance()
+    assert texts(client) == streamed(SPOT_LINES[4:])
+
+
+def test_a_replay_goes_on_by_itself_when_nobody_asks_for_a_book(folder):
+    sim = replay(folder, None, knobs=Knobs(hold_s=2.0))
+    client = sim.connect("binance", "spot", ALL_SPOT)
+    sim.advance()
+    assert texts(client) == streamed(SPOT_LINES[:3])
+    sim.advance(seconds=2)
+    assert texts(client) == streamed(SPOT_LINES[4:])
 
 
 def test_an_old_snapshot_is_the_recorded_one(folder):

@@ -20,7 +20,8 @@ def main(args: argparse.Namespace) -> int:
     from fastfeed.engine.feed import run  # after the configuration was found good: it takes the networking packages
 
     logging.getLogger().setLevel(args.log)
-    # The WebSocket library tells of each connection what the feed tells better.
-    logging.getLogger("picows").setLevel(logging.WARNING if args.log != "DEBUG" else logging.DEBUG)
+    # What the libraries tell of connections and retries, the feed tells better.
+    for library in ("picows", "stamina"):
+        logging.getLogger(library).setLevel(logging.ERROR if args.log != "DEBUG" else logging.DEBUG)
     run(config)
     return 0

@@ -39,6 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X|max",
         help="of the replay, times as fast as recorded; max: as fast as clients read",
     )
+    parser.add_argument(
+        "--hold",
+        type=float,
+        default=2.0,
+        metavar="S",
+        help="of a replay: seconds to wait, where a book was recorded, for a client that asks for it; 2 unless given",
+    )
     parser.add_argument("--faults", type=_faults, default="", metavar="LIST", help=SYNTAX.replace("%", "%%"))
     parser.add_argument("--tls", action="store_true", help="wss and https, with a certificate made at start")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on, loopback unless given")
@@ -81,6 +88,7 @@ def main(args: argparse.Namespace) -> int:
         ping_interval_s=args.ping_interval,
         pong_timeout_s=args.pong_timeout,
         lifetime_s=args.lifetime,
+        hold_s=args.hold,
     )
     try:
         faults = FaultPlan.parse(args.faults, args.seed)

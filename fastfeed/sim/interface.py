@@ -37,6 +37,7 @@ class Knobs:
     ping_interval_s, pong_timeout_s, lifetime_s : of a connection.
     late_ack : share of subscriptions whose first data come before the acknowledgement, 0 to 1.
     journal : keep every change, so that the book at any sequence can be asked for.
+    hold_s : how long a replay waits, where a REST reply was recorded, for a client that asks the same.
     """
 
     seed: int = 7
@@ -48,6 +49,7 @@ class Knobs:
     lifetime_s: float | None = None
     late_ack: float = 0.25
     journal: bool = False
+    hold_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

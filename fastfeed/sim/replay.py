@@ -4,6 +4,9 @@ A `Recording` is one product's frames in the order of their arrival. Its `Timeli
 to all of its streams, or one second after the last change of what they subscribe to; it holds while nobody subscribes
 to any. Then it follows the recorded times, divided by the speed, or goes as fast as every subscribed client reads.
 
+A recorded REST reply is part of the timeline: it waits there until a client has asked the same, or has had the time to.
+So a client gets the recorded book, whole, whatever the speed; one that asks later gets the book as of then.
+
 What a recorded text means is the profile's business; only the line formats are read here.
 """
 
@@ -67,12 +70,21 @@ class RecordedFrame:
     publication: Publication
 
 
+@dataclass(slots=True)
+class Hold:
+    """Where a REST reply was recorded: before the frame `index`, for clients of the stream `topic`."""
+
+    index: int
+    topic: str
+
+
 @dataclass
 class Recording:
-    """The frames that one product sent, in order."""
+    """The frames that one product sent, in order, and where it was asked for something in between."""
 
     endpoint: str
     frames: list[RecordedFrame] = field(default_factory=list)
+    holds: list[Hold] = field(default_factory=list)
 
     @cached_property
     def topics(self) -> frozenset[str]:
@@ -92,9 +104,12 @@ class Timeline:
     ----------
     speed : times as fast as recorded; None as fast as clients read.
     on_done : called with the timeline when its last frame was sent.
+    hold_ns : how long it waits where a REST reply was recorded.
     """
 
-    def __init__(self, recording: Recording, speed: float | None, on_done: Callable[[Timeline], None]) -> None:
+    def __init__(
+        self, recording: Recording, speed: float | None, on_done: Callable[[Timeline], None], hold_ns: int = 0
+    ) -> None:
         self.recording = recording
         self.cursor = 0
         self._speed = speed
@@ -102,6 +117,9 @@ class Timeline:
         self._subscribed: frozenset[str] = frozenset()
         self._changed_at = 0
         self._origin: int | None = None
+        self._hold_ns = hold_ns
+        self._holds = sorted(recording.holds, key=lambda hold: hold.index) if hold_ns else []
+        self._held_at: int | None = None
         # Framed now, not when the first client waits for it.
         self._framed = [encode_frame(TEXT, frame.text) for frame in recording.frames]
 
@@ -116,7 +134,35 @@ class Timeline:
             return None
         if self._origin is None:
             return self._changed_at + SETTLE_NS
+        if self._held_at is not None:
+            return self._held_at + self._hold_ns
         return self._origin + self._offset(self.cursor)
+
+    def asked(self, topic: str) -> None:
+        """Go on, where it waits for somebody who asks for the book of `topic`."""
+        self._holds = [hold for hold in self._holds if hold.topic != topic]
+
+    def _stop(self, now: int) -> int:
+        """Return the index of the first frame that may not be sent yet."""
+        while self._holds:
+            first = self._holds[0]
+            waits = first.topic in self._subscribed
+            if waits and self.cursor < first.index:
+                return first.index
+            if waits and (self._held_at is None or now < self._held_at + self._hold_ns):
+                if self._held_at is None:
+                    self._held_at = now
+                return first.index
+            del self._holds[0]
+            self._release(now)
+        self._release(now)
+        return len(self.recording.frames)
+
+    def _release(self, now: int) -> None:
+        """The recording's clock stood still while it waited."""
+        if self._held_at is not None and self._origin is not None:
+            self._origin += now - self._held_at
+        self._held_at = None
 
     def take(self, subscribed: frozenset[str], now: int) -> range:
         """Return the indices of the frames to send now, given what all clients together subscribe to.
@@ -134,13 +180,14 @@ class Timeline:
                 return range(0)
             self._origin = now - self._offset(self.cursor)
         start = stop = self.cursor
+        last = self._stop(now)
         if self._speed is None:
             ends = self.recording.ends
             limit = ends[start] + CHUNK_BYTES
-            while stop < len(frames) and ends[stop] <= limit:
+            while stop < last and ends[stop] <= limit:
                 stop += 1
         else:
-            while stop < len(frames) and self._origin + self._offset(stop) <= now:
+            while stop < last and self._origin + self._offset(stop) <= now:
                 stop += 1
         return range(start, stop)
 

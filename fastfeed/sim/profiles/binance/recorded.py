@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -19,7 +20,7 @@ from fastfeed.sim.market import SECOND, Instrument, TrueBook
 from fastfeed.sim.profiles.binance.products import PRODUCTS, SPOT, USDM, Product, common_step, listing
 from fastfeed.sim.profiles.binance.rest import Depth, Rest
 from fastfeed.sim.profiles.binance.session import BinanceSession, open_session
-from fastfeed.sim.replay import Line, RecordedFrame, Recording, Timeline, read_capture, read_jsonl_gz
+from fastfeed.sim.replay import Hold, Line, RecordedFrame, Recording, Timeline, read_capture, read_jsonl_gz
 
 _ENVELOPE = re.compile(rb'\{"stream":"([^"]+)","data":')
 _DEPTH_STREAM = re.compile(r"([^@]+)@depth(@\d+ms)?")
@@ -32,9 +33,16 @@ _QUOTES = ("FDUSD", "USDT", "USDC", "BUSD", "TUSD", "EUR", "TRY", "BTC", "ETH", 
 
 
 class RecordedBook:
-    """The book of one symbol as of the last frame sent: the recorded snapshot and the diffs since."""
+    """The book of one symbol as of the last frame sent: the recorded snapshot and the diffs since.
 
-    def __init__(self, snapshot: Mapping[str, Any]) -> None:
+    Parameters
+    ----------
+    ts : when the snapshot arrived
+    """
+
+    def __init__(self, snapshot: Mapping[str, Any], ts: int) -> None:
+        self.ts = ts
+        self.index = 0  # frames that had arrived before it
         self.frames: list[tuple[int, RecordedFrame]] = []
         self.snapshot = snapshot
         self._sequence: int = snapshot["lastUpdateId"]
@@ -92,9 +100,9 @@ class RecordedProduct:
             self._listing = body
         elif "lastUpdateId" in body:
             symbol = re.search("symbol=([^&]+)", line.url)
-            self._books[symbol[1] if symbol else ""] = RecordedBook(body)
+            self._books[symbol[1] if symbol else ""] = RecordedBook(body, line.ts)
 
-    def finish(self, speed: float | None, on_done: Callable[[Timeline], None]) -> None:
+    def finish(self, knobs: Knobs, speed: float | None, on_done: Callable[[Timeline], None]) -> None:
         """Order what was added, and get ready to play it."""
         frames = self.recording.frames
         frames.sort(key=lambda frame: frame.ts)
@@ -108,7 +116,12 @@ class RecordedProduct:
                     self._books[symbol] = self._books.pop("")
                 if symbol in self._books:
                     self._books[symbol].frames.append((index, frame))
-        self.timeline = Timeline(self.recording, speed, on_done)
+        times = [frame.ts for frame in frames]
+        for symbol, book in self._books.items():
+            book.index = bisect_left(times, book.ts)
+            if symbol.lower() in self._depth_topics:
+                self.recording.holds.append(Hold(book.index, self._depth_topics[symbol.lower()]))
+        self.timeline = Timeline(self.recording, speed, on_done, int(knobs.hold_s * SECOND))
 
     def instruments(self) -> list[Instrument]:
         """Return the instruments that occur in the recording."""
@@ -134,12 +147,15 @@ class RecordedProduct:
         return self._listing or listing(self.product, self.instruments(), now)
 
     def depth(self, symbol: str, limit: int, is_old: bool) -> Depth | None:
-        """Return the book as of the last frame sent, or the recorded one."""
+        """Return the book as of the last frame sent; up to where it was recorded, the recorded one."""
         book = self._books.get(symbol)
         if book is None:
             return None
         assert self.timeline is not None
-        return book.origin(limit) if is_old else book.at(self.timeline.cursor, limit)
+        self.timeline.asked(self._depth_topics.get(symbol.lower(), ""))
+        if is_old or self.timeline.cursor <= book.index:
+            return book.origin(limit)
+        return book.at(self.timeline.cursor, limit)
 
     def _derived_instrument(self, symbol: str) -> Instrument:
         """Make an instrument whose tick and lot are the greatest powers of ten that the recorded book allows."""
@@ -193,7 +209,7 @@ class RecordedProfile:
                 recorded.add(line)
         found = [recorded for recorded in products.values() if recorded.recording.frames]
         for recorded in found:
-            recorded.finish(speed, on_done)
+            recorded.finish(knobs, speed, on_done)
         return cls(found, knobs) if found else None
 
     def connect(self, endpoint: str, path: str, query: Mapping[str, str], now: int) -> BinanceSession | Reply:

@@ -1,0 +1,1 @@
+"""The benchmarks: `pytest benchmarks`, and the programs ratios, instructions and latency."""
