@@ -244,7 +244,10 @@ def test_a_replay_goes_on_by_itself_when_nobody_asks_for_a_book(folder):
     client = sim.connect("binance", "spot", ALL_SPOT)
     sim.advance()
     assert texts(client) == streamed(SPOT_LINES[:3])
-    sim.advance(seconds=2)
+    sim.advance()
+    sim.advance(seconds=1.9)
+    assert texts(client) == []
+    sim.advance(seconds=0.1)
     assert texts(client) == streamed(SPOT_LINES[4:])
 
 
