@@ -79,8 +79,8 @@ def make(product: str, count: int) -> Made:
         maker = rng.choice(("true", "false"))
         if product == "usdm":
             depth.append(
-                f'{{"stream":"{topics.book}","data":{{"e":"depthUpdate","E":{ms + 1},"T":{ms},"s":"BTCUSDT","U":{first},'
-                f'"u":{last},"pu":{sequence},"b":[{bids}],"a":[{asks}]}}}}'
+                f'{{"stream":"{topics.book}","data":{{"e":"depthUpdate","E":{ms + 1},"T":{ms},"s":"BTCUSDT",'
+                f'"U":{first},"u":{last},"pu":{sequence},"b":[{bids}],"a":[{asks}]}}}}'
             )
             bbo.append(
                 f'{{"stream":"{topics.bbo}","data":{{"e":"bookTicker","u":{last},"s":"BTCUSDT","b":"{bid}",'

@@ -35,11 +35,12 @@ MARK = "*counters*bucket_low"
 
 def cases() -> Iterator[tuple[str, Callable[[ExitStack, int], Callable[[], object]]]]:
     """Yield (row, prepare); `prepare(stack, count)` returns the work on `count` messages."""
+    from fastfeed_core.book import PyBook
+    from fastfeed_core.ring import Ring
+
     from benchmarks import frames
     from benchmarks.stage import PRODUCTS, TS, open_stage, pack
     from fastfeed_core import drive
-    from fastfeed_core.book import PyBook
-    from fastfeed_core.ring import Ring
 
     for product in PRODUCTS:
         made = frames.make(product, 3 * N)
@@ -90,13 +91,10 @@ def child() -> None:
 # ---- the parent
 
 
-def count(keep: Path | None = None) -> dict[str, float]:
-    """Return instructions a message by row; `keep` is a folder for callgrind's files."""
+def count() -> dict[str, float]:
+    """Return instructions a message by row."""
     with tempfile.TemporaryDirectory() as scratch:
-        folder = keep or Path(scratch)
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.glob("part*"):
-            old.unlink()
+        folder = Path(scratch)
         command = [
             "valgrind",
             "--tool=callgrind",
@@ -184,7 +182,6 @@ def main() -> int:
     )
     parser.add_argument("--check", action="store_true", help="fail if a row is more than 2 %% above budget.toml")
     parser.add_argument("--update", action="store_true", help="write budget.toml")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep callgrind's files, for callgrind_annotate")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
@@ -198,11 +195,11 @@ def main() -> int:
         if written["tools"] != tools():
             print(f"cannot compare: the budget is of {written['tools']}, this is {tools()}")
             return 0
-        wrong = compare(count(args.keep), written["instructions"])
+        wrong = compare(count(), written["instructions"])
         for line in wrong:
             print(f"over budget: {line}" if "expected" in line else line)
         return 1 if wrong else 0
-    rows = count(args.keep)
+    rows = count()
     for row, value in rows.items():
         print(f"{row:28} {value:9.1f}")
     if args.update:

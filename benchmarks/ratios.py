@@ -83,7 +83,7 @@ def measure(data: Corpus, kind: str, rounds: int, clock: bool) -> Row:
     with no_collector():
         for _ in range(rounds + 1):
             with data.stage(clock=clock) as stage:
-                ours.append(timed(lambda: drive.run(stage.connection, packed, TS)) / len(frames))  # noqa: B023
+                ours.append(timed(lambda: drive.run(stage.connection, packed, TS)) / len(frames))
             rival.append(timed(lambda: rivals.drain(decode, frames)) / len(frames))
     return Row(data.product.name, kind, len(frames), ours[1:], rival[1:])
 

@@ -16,7 +16,18 @@ from typing import Any, Protocol
 import msgspec
 from sortedcontainers import SortedDict
 
-__all__ = ["DecimalBook", "IntegerBook", "drain", "mantissa", "run_book", "typed", "untyped"]
+__all__ = [
+    "DecimalBook",
+    "IntegerBook",
+    "drain",
+    "mantissa",
+    "run_book",
+    "run_dicts",
+    "start_book",
+    "typed",
+    "typed_mix",
+    "untyped",
+]
 
 
 class SpotDepth(msgspec.Struct, gc=False):

@@ -1,7 +1,7 @@
 """A receive path with a bus of its own: what every benchmark of the core drives.
 
-A stage is used once: it starts from a snapshot, so that all deltas sent through it are applied, every quote is new and no
-trade is a copy. Setting it up is never timed; its ring is touched before, as the ring of a feed that runs is.
+A stage is used once: it starts from a snapshot, so that all deltas sent through it are applied, every quote is new and
+no trade is a copy. Setting it up is never timed; its ring is touched before, as the ring of a feed that runs is.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fastfeed_core.decoders.binance import BinanceDecoder
 from fastfeed_core.drive import Frames
 from fastfeed_core.market import Hub, Market
 
-__all__ = ["RING", "TICK", "TS", "Product", "Stage", "open_stage"]
+__all__ = ["PRODUCTS", "RING", "TICK", "TS", "Product", "Stage", "open_stage", "pack"]
 
 RING = 1 << 26  # bytes: holds all that one round writes, so that results can be read from it afterwards
 TS = 1_723_161_256_000_000_000  # ns since the epoch of every receive
@@ -90,7 +90,12 @@ class Stage:
 
 @contextlib.contextmanager
 def open_stage(
-    product: Product, held: Sequence[bytes] = (), snapshot: bytes | None = None, *, clock: bool = False, ring: int = RING
+    product: Product,
+    held: Sequence[bytes] = (),
+    snapshot: bytes | None = None,
+    *,
+    clock: bool = False,
+    ring: int = RING,
 ) -> Iterator[Stage]:
     """Open a fresh receive path and close it afterwards.
 

@@ -23,7 +23,11 @@ CASES = [
     for who in (
         "fastfeed",
         "msgspec-typed-decode-only",
-        *(("typed-sorteddict-int", "typed-sorteddict-decimal", "untyped-sorteddict-decimal") if kind == "depth" else ()),
+        *(
+            ("typed-sorteddict-int", "typed-sorteddict-decimal", "untyped-sorteddict-decimal")
+            if kind == "depth"
+            else ()
+        ),
     )
 ]
 

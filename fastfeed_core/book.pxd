@@ -9,7 +9,7 @@ The structure is private to the process that keeps the book: published forms are
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
 cdef enum:
-    WINDOW = 16384
+    WINDOW = 65536
     WORDS = WINDOW // 64
     SUMMARIES = WORDS // 64
     CHUNK = 128
@@ -56,7 +56,7 @@ cdef struct Walk:
 cdef int book_init(Book* book, int64_t tick, int32_t far_levels) except -1
 cdef void book_free(Book* book) noexcept
 cdef void book_clear(Book* book) noexcept nogil
-cdef void side_set(Side* side, int64_t px, int64_t sz) noexcept nogil
+cdef void side_apply(Side* side, const int64_t* pairs, int64_t n) noexcept nogil
 cdef void side_prime(Side* side, int64_t px) noexcept nogil
 cdef void book_settle(Book* book) noexcept nogil
 cdef int64_t side_count(const Side* side) noexcept nogil

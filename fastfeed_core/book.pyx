@@ -9,12 +9,14 @@ from fastfeed_core.event cimport ABSENT
 cdef extern from *:
     """
     static inline int ff_high(uint64_t w) { return 63 - __builtin_clzll(w); }
+    static inline int ff_low(uint64_t w) { return __builtin_ctzll(w); }
     static inline uint64_t ff_mulhi63(uint64_t a, uint64_t b)
     {
         return (uint64_t)(((unsigned __int128)a * b) >> 63);
     }
     """
     int ff_high(uint64_t word) noexcept nogil
+    int ff_low(uint64_t word) noexcept nogil
     uint64_t ff_mulhi63(uint64_t a, uint64_t b) noexcept nogil
 
 cdef enum:
@@ -22,8 +24,8 @@ cdef enum:
     HOME = WINDOW * 3 // 4
     #: ... and the window is placed anew when the touch falls below this slot or leaves the window
     LOWEST = WINDOW // 4
-    #: with a larger tick the slot by multiplication would not be exact; no venue's tick comes near
-    MAX_TICK = 1 << 23
+    #: 2**46: a larger tick would take the span of the window out of int64
+    MAX_TICK = 70368744177664
 
 
 # ---- far levels
@@ -83,16 +85,15 @@ cdef inline int32_t _far_chunk(const Far* far, int64_t key) noexcept nogil:
 
 cdef inline int32_t _chunk_index(const Chunk* chunk, int64_t key) noexcept nogil:
     """The first index whose key is not below `key`."""
-    cdef int32_t low = 0
-    cdef int32_t high = chunk.count
-    cdef int32_t middle
-    while low < high:
-        middle = (low + high) >> 1
-        if chunk.keys[middle] < key:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+    # Halves the range without a branch: where a level lies is random, a mispredicted jump a step costs more.
+    cdef const int64_t* first = &chunk.keys[0]
+    cdef int32_t left = chunk.count
+    cdef int32_t half
+    while left > 1:
+        half = left >> 1
+        first += half * <int64_t>(first[half - 1] < key)
+        left -= half
+    return <int32_t>(first - chunk.keys) + (left == 1 and first[0] < key)
 
 
 cdef void _far_delete(Far* far, int32_t at, int32_t index) noexcept nogil:
@@ -186,7 +187,7 @@ cdef inline int32_t _slot(const Side* side, int64_t key) noexcept nogil:
     cdef uint64_t slot
     if not side.placed or offset >= side.span:
         return -1
-    # Exact: offset * tick < 2**14 * 2**46 is below 2**63, the error of the rounded-up inverse.
+    # Exact on the tick: the rounded-up inverse is wrong by less than offset / 2**63, which is less than one slot.
     slot = ff_mulhi63(offset, side.inverse)
     if slot * <uint64_t>side.tick != offset:
         return -1
@@ -194,20 +195,17 @@ cdef inline int32_t _slot(const Side* side, int64_t key) noexcept nogil:
 
 
 cdef inline void _window_set(Side* side, int32_t slot, int64_t sz) noexcept nogil:
+    """Set a slot and its bits, without a branch: whether a level comes, changes or goes is as good as random."""
     cdef int32_t word = slot >> 6
-    cdef uint64_t bit = 1ULL << (slot & 63)
-    if sz:
-        side.window[slot] = sz
-        if not side.occupied[word] & bit:
-            side.occupied[word] |= bit
-            side.summary[word >> 6] |= 1ULL << (word & 63)
-            side.count += 1
-    elif side.occupied[word] & bit:
-        side.window[slot] = 0
-        side.occupied[word] &= ~bit
-        if side.occupied[word] == 0:
-            side.summary[word >> 6] &= ~(1ULL << (word & 63))
-        side.count -= 1
+    cdef int32_t at = slot & 63
+    cdef uint64_t old = side.occupied[word]
+    cdef uint64_t new = (old & ~(1ULL << at)) | (<uint64_t>(sz != 0) << at)
+    side.window[slot] = sz
+    side.occupied[word] = new
+    side.count += <int64_t>((new >> at) & 1) - <int64_t>((old >> at) & 1)
+    at = word & 63
+    old = side.summary[word >> 6]
+    side.summary[word >> 6] = (old & ~(1ULL << at)) | (<uint64_t>(new != 0) << at)
 
 
 cdef inline int32_t _occupied_below(const Side* side, int32_t slot) noexcept nogil:
@@ -249,41 +247,49 @@ cdef inline int64_t _best_key(const Side* side) noexcept nogil:
     return near if near > far else far
 
 
+cdef void _shift_window(Side* side, int64_t shift) noexcept nogil:
+    """Move every level by `shift` slots, one by one in the order in which none is overwritten.
+
+    Only what is occupied is touched: most of a window was never written, and reading it would cost its pages.
+    """
+    cdef uint64_t[WORDS] occupied
+    cdef uint64_t bits
+    cdef int32_t i, word, slot
+    cdef int64_t sz
+    memcpy(occupied, side.occupied, sizeof(occupied))
+    memset(side.occupied, 0, sizeof(side.occupied))
+    memset(side.summary, 0, sizeof(side.summary))
+    side.count = 0
+    for i in range(WORDS):
+        word = i if shift > 0 else WORDS - 1 - i
+        bits = occupied[word]
+        while bits:
+            slot = ff_low(bits) if shift > 0 else ff_high(bits)
+            bits &= ~(1ULL << slot)
+            slot |= word << 6
+            sz = side.window[slot]
+            side.window[slot] = 0
+            _window_set(side, <int32_t>(slot - shift), sz)
+
+
 cdef void _place_window(Side* side, int64_t best) noexcept nogil:
     """Move the window so that `best` lies at HOME; levels change between window and far, none is lost."""
     cdef int64_t base = best - best % side.tick - HOME * side.tick
     cdef int64_t shift
-    cdef int32_t slot, word, first, chunk_at, index
+    cdef int32_t slot, first, chunk_at, index
     cdef int64_t key
     cdef Chunk* chunk
-    cdef bint keep
     if side.placed and side.count:
-        shift = (base - side.base) // side.tick
         # Levels that leave the window go to far first: below it when it moves up, above it when it moves down.
+        shift = (base - side.base) // side.tick
         slot = _occupied_below(side, WINDOW - 1)
         while slot >= 0:
-            keep = 0 <= slot - shift < WINDOW
-            if not keep:
+            if not 0 <= slot - shift < WINDOW:
                 key = side.base + slot * side.tick
                 _far_set(side, key, side.window[slot])
                 _window_set(side, slot, 0)
             slot = _occupied_below(side, slot - 1)
-        if side.count:
-            if shift > 0:
-                memmove(side.window, side.window + shift, (WINDOW - shift) * sizeof(int64_t))
-                memset(side.window + (WINDOW - shift), 0, shift * sizeof(int64_t))
-            else:
-                memmove(side.window - shift, side.window, (WINDOW + shift) * sizeof(int64_t))
-                memset(side.window, 0, -shift * sizeof(int64_t))
-        memset(side.occupied, 0, sizeof(side.occupied))
-        memset(side.summary, 0, sizeof(side.summary))
-        if side.count:
-            for slot in range(WINDOW):
-                if side.window[slot]:
-                    side.occupied[slot >> 6] |= 1ULL << (slot & 63)
-            for word in range(WORDS):
-                if side.occupied[word]:
-                    side.summary[word >> 6] |= 1ULL << (word & 63)
+        _shift_window(side, shift)
     side.base = base
     side.placed = True
     # Far levels that the window covers now move in, unless they are off the tick.
@@ -371,8 +377,7 @@ cdef void book_clear(Book* book) noexcept nogil:
     _side_clear(&book.asks)
 
 
-cdef void side_set(Side* side, int64_t px, int64_t sz) noexcept nogil:
-    """Set the size at a price, 0 removes the level; `book_settle` must follow before the side is read."""
+cdef inline void _set(Side* side, int64_t px, int64_t sz) noexcept nogil:
     cdef int64_t key = px * side.sign
     cdef int32_t slot = _slot(side, key)
     if key >= side.watch:
@@ -381,6 +386,13 @@ cdef void side_set(Side* side, int64_t px, int64_t sz) noexcept nogil:
         _window_set(side, slot, sz)
     else:
         _far_set(side, key, sz)
+
+
+cdef void side_apply(Side* side, const int64_t* pairs, int64_t n) noexcept nogil:
+    """Set the sizes at `n` prices (px, sz), 0 removes the level; `book_settle` must follow before the side is read."""
+    cdef int64_t i
+    for i in range(n):
+        _set(side, pairs[2 * i], pairs[2 * i + 1])
 
 
 cdef void side_prime(Side* side, int64_t px) noexcept nogil:
@@ -484,9 +496,9 @@ cdef class PyBook:
     def apply(self, bids, asks):
         """Set levels: iterables of (px, sz) mantissas, size 0 removes."""
         for px, sz in bids:
-            side_set(&self.book.bids, px, sz)
+            _set(&self.book.bids, px, sz)
         for px, sz in asks:
-            side_set(&self.book.asks, px, sz)
+            _set(&self.book.asks, px, sz)
         book_settle(&self.book)
 
     def clear(self):

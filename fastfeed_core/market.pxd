@@ -38,6 +38,7 @@ cdef struct MarketState:
     Publication pub
     Book book
     HubState* hub
+    void* owner                     # the Market, borrowed: it outlives its state
     State state
     bint has_book
     int64_t sequence                # of the book; ABSENT without one
@@ -65,7 +66,7 @@ cdef class Hub:
     cdef HubState state
     cdef readonly BusWriter bus
     cdef Event event
-    cdef dict _markets
+    cdef set _taken
 
 
 cdef class Market:

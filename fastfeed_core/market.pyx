@@ -1,5 +1,6 @@
 """What an instrument owns in the feed: sync > book > publication, fed by one or more sources."""
 
+cimport cython
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
@@ -10,10 +11,10 @@ from fastfeed_core.book cimport (
     book_free,
     book_init,
     book_settle,
+    side_apply,
     side_complete_px,
     side_limit,
     side_prime,
-    side_set,
     walk_begin,
     walk_next,
 )
@@ -26,6 +27,7 @@ from fastfeed_core.publish cimport (
     publish_status,
     publish_trade,
     publisher_flush,
+    publisher_forget,
     publisher_now,
     publisher_touch,
 )
@@ -113,14 +115,8 @@ cdef inline bint _others_in_step(const MarketState* m, const Source* source) noe
 
 
 cdef inline void _set_levels(MarketState* m, const Event* event) noexcept nogil:
-    cdef int i
-    cdef const int64_t* pair = event.levels
-    for i in range(event.n_bids):
-        side_set(&m.book.bids, pair[0], pair[1])
-        pair += 2
-    for i in range(event.n_asks):
-        side_set(&m.book.asks, pair[0], pair[1])
-        pair += 2
+    side_apply(&m.book.bids, event.levels, event.n_bids)
+    side_apply(&m.book.asks, event.levels + 2 * event.n_bids, event.n_asks)
     book_settle(&m.book)
 
 
@@ -272,7 +268,7 @@ cdef class Hub:
 
     def __cinit__(self, BusWriter bus not None, int64_t held_bytes=16 << 20):
         self.bus = bus
-        self._markets = {}
+        self._taken = set()
         self.state.bus = &bus.publisher
         self.state.attention = NULL
         pool_init(&self.state.pool, held_bytes)
@@ -296,7 +292,7 @@ cdef class Hub:
             m = self.state.attention
             self.state.attention = m.next_attention
             m.in_attention = False
-            out.append((self._markets[m.pub.instrument], m.attention, m.gap_expected, m.gap_received))
+            out.append((<Market>m.owner, m.attention, m.gap_expected, m.gap_received))
             m.attention = 0
         out.reverse()
         return out
@@ -311,6 +307,7 @@ cdef class Hub:
         return self.state.attention != NULL
 
 
+@cython.no_gc_clear                         # `hub` is needed until the very end
 cdef class Market:
     """An instrument in the feed.
 
@@ -329,7 +326,7 @@ cdef class Market:
         self.instrument = instrument
         self.px_exp = px_exp
         self.sz_exp = sz_exp
-        if instrument in hub._markets:
+        if instrument in hub._taken:
             raise ValueError(f"instrument {instrument} has a market already")
         self.state = <MarketState*>calloc(1, sizeof(MarketState))
         if self.state == NULL:
@@ -345,12 +342,22 @@ cdef class Market:
         if book:
             book_init(&m.book, tick, hub.bus.publisher.images_depth)
         hub.bus.publish(&m.pub, instrument, &m.book if book else NULL)
-        hub._markets[instrument] = self
+        m.owner = <void*>self
+        hub._taken.add(instrument)
 
     def __dealloc__(self):
         cdef Source* source
+        cdef MarketState** link
         if self.state == NULL:
             return
+        # The bus and the list of calls link to the state.
+        publisher_forget(self.hub.state.bus, &self.state.pub)
+        link = &self.hub.state.attention
+        while link[0] != NULL:
+            if link[0] == self.state:
+                link[0] = self.state.next_attention
+                break
+            link = &link[0].next_attention
         while self.state.sources != NULL:
             source = self.state.sources
             self.state.sources = source.next

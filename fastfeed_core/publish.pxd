@@ -63,5 +63,6 @@ cdef void publish_levels(Publisher* bus, Publication* pub, uint16_t connection, 
 cdef void publish_status(Publisher* bus, uint32_t instrument, uint16_t connection, ScopeCode scope, State state,
                          Reason reason, int64_t expected, int64_t received, int64_t ts) noexcept nogil
 cdef void publisher_prepare(Publisher* bus, Publication* pub) noexcept nogil
+cdef void publisher_forget(Publisher* bus, Publication* pub) noexcept nogil
 cdef void publisher_touch(Publisher* bus, Publication* pub) noexcept nogil
 cdef void publisher_flush(Publisher* bus) noexcept nogil

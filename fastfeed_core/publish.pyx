@@ -227,6 +227,22 @@ cdef void publisher_prepare(Publisher* bus, Publication* pub) noexcept nogil:
     _write_image(bus, pub)
 
 
+cdef void publisher_forget(Publisher* bus, Publication* pub) noexcept nogil:
+    """Unlink a publication whose memory is about to go; what it published stays as it is."""
+    cdef Publication** link = &bus.dirty
+    while link[0] != NULL:
+        if link[0] == pub:
+            link[0] = pub.next_dirty
+            break
+        link = &link[0].next_dirty
+    link = &bus.with_image
+    while link[0] != NULL:
+        if link[0] == pub:
+            link[0] = pub.next_image
+            break
+        link = &link[0].next_image
+
+
 cdef inline int64_t _worst(const Side* side, const int64_t* pairs, int32_t n) noexcept nogil:
     cdef int64_t last = pairs[2 * (n - 1)]
     cdef int64_t complete = side_complete_px(side)

@@ -15,11 +15,11 @@ from fastfeed_core.book cimport (
     book_free,
     book_init,
     book_settle,
+    side_apply,
     side_complete_px,
     side_count,
     side_limit,
     side_prime,
-    side_set,
     walk_begin,
     walk_next,
 )
@@ -227,8 +227,8 @@ cdef class Replica:
             side_prime(&self.book.bids, pairs[0].px)
         if head.n_asks:
             side_prime(&self.book.asks, pairs[depth].px)
-        _set(&self.book.bids, pairs, head.n_bids)
-        _set(&self.book.asks, pairs + depth, head.n_asks)
+        side_apply(&self.book.bids, <const int64_t*>(pairs), head.n_bids)
+        side_apply(&self.book.asks, <const int64_t*>(pairs + depth), head.n_asks)
         book_settle(&self.book)
         _limit(&self.book, head.complete_bid_px, head.complete_ask_px)
 
@@ -256,8 +256,8 @@ cdef class Replica:
             book_clear(&self.book)
             if record.n_bids:
                 side_prime(&self.book.bids, pairs[0].px)
-        _set(&self.book.bids, pairs, record.n_bids)
-        _set(&self.book.asks, pairs + record.n_bids, record.n_asks)
+        side_apply(&self.book.bids, <const int64_t*>(pairs), record.n_bids)
+        side_apply(&self.book.asks, <const int64_t*>(pairs + record.n_bids), record.n_asks)
         book_settle(&self.book)
         if record.head.flags & FLAG_LAST:
             if record.head.kind == KIND_SNAPSHOT:
@@ -294,12 +294,6 @@ cdef class Replica:
             None if self.ts_recv == ABSENT else self.ts_recv,
             self.reader.position,
         )
-
-
-cdef inline void _set(Side* side, const LevelPair* pairs, uint32_t n) noexcept:
-    cdef uint32_t i
-    for i in range(n):
-        side_set(side, pairs[i].px, pairs[i].sz)
 
 
 cdef inline void _limit(Book* book, int64_t bid_px, int64_t ask_px) noexcept:

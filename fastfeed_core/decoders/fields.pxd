@@ -4,43 +4,22 @@ A scanner is the fast path of a decoder. It accepts a message only if it matches
 answers False (or NULL) and the order-free cursor reads the message again from its start, so nothing here reports errors.
 """
 
-from libc.stdint cimport int64_t, uint64_t
-from libc.string cimport memcmp
+from libc.stdint cimport int64_t
 
 from fastfeed_core.cursor cimport Cursor, cursor_accept, cursor_decimal, cursor_expect, cursor_fail, cursor_space
 from fastfeed_core.decimal cimport decimal_read
 from fastfeed_core.status cimport OK, OVERSIZE, RANGE, SHAPE
 
+cdef extern from "scan.h" nogil:
+    #: step over `text` if it is what comes next
+    bint scan_text "ff_scan_text"(const char** cursor, const char* end, const char* text, int64_t size)
+    #: a JSON integer of 1 to 18 digits that is not negative
+    bint scan_int "ff_scan_int"(const char** cursor, const char* end, int64_t* out)
+
 cdef enum:
     MS = 1000000
     #: milliseconds beyond this do not fit nanoseconds in an int64
     MAX_MS = 9223372036854
-
-
-cdef inline bint scan_text(const char** cursor, const char* end, const char* text, Py_ssize_t size) noexcept nogil:
-    if end - cursor[0] < size or memcmp(cursor[0], text, size) != 0:
-        return False
-    cursor[0] += size
-    return True
-
-
-cdef inline bint scan_int(const char** cursor, const char* end, int64_t* out) noexcept nogil:
-    """A JSON integer of 1 to 18 digits that is not negative."""
-    cdef const char* p = cursor[0]
-    cdef const char* first = p
-    cdef uint64_t value = 0
-    cdef unsigned int digit
-    while p < end:
-        digit = <unsigned int>(<unsigned char>p[0]) - 48
-        if digit > 9:
-            break
-        value = value * 10 + digit
-        p += 1
-    if p == first or p - first > 18 or (first[0] == c"0" and p - first > 1):
-        return False
-    out[0] = <int64_t>value
-    cursor[0] = p
-    return True
 
 
 cdef inline bint scan_ms(const char** cursor, const char* end, int64_t* out) noexcept nogil:

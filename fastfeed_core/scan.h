@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT
+   Literals and integers of a message whose order of fields is known. Inlined by force: with a literal's size known, a
+   comparison is a few instructions; as a call it would cost more than what it compares. */
+#ifndef FASTFEED_SCAN_H
+#define FASTFEED_SCAN_H
+
+#include <stdint.h>
+#include <string.h>
+
+#include "decimal.h"
+
+#define FF_INLINE static inline __attribute__((always_inline))
+
+/* Step over `text` if it is what comes next. */
+FF_INLINE int ff_scan_text(const char **cursor, const char *end, const char *text, int64_t size)
+{
+    if (end - *cursor < size || memcmp(*cursor, text, (size_t)size) != 0)
+        return 0;
+    *cursor += size;
+    return 1;
+}
+
+/* A JSON integer of 1 to 18 digits that is not negative; eight digits at a time while there are eight to read. */
+FF_INLINE int ff_scan_int(const char **cursor, const char *end, int64_t *out)
+{
+    const char *p = *cursor;
+    const char *first = p;
+    uint64_t value = 0;
+    while (end - p >= 8) {
+        uint64_t v = ff_load8(p);
+        unsigned n = ff_digits8(v);
+        if (n == 0)
+            break;
+        value = value * FF_POW10[n] + ff_number8(v, n);
+        p += n;
+        if (n < 8 || p - first > 18)
+            break;
+    }
+    while (p < end && (unsigned char)(*p - '0') <= 9) {
+        value = value * 10 + (uint64_t)(*p - '0');
+        p += 1;
+    }
+    if (p == first || p - first > 18 || (*first == '0' && p - first > 1))
+        return 0;
+    *out = (int64_t)value;
+    *cursor = p;
+    return 1;
+}
+
+#endif
