@@ -70,7 +70,7 @@ static inline int ff_decimal_fast(const char **cursor, const char *end, int keep
         whole = whole * 10 + digit;
         p += 1;
     }
-    if (p - first - 1u > 6u || (*first == '0' && p - first > 1)) /* none, or more than 7 */
+    if ((uint64_t)(p - first) - 1 > 6 || (*first == '0' && p - first > 1)) /* none, or more than 7 */
         return 0;
     if (p < end && *p == '.') {
         uint64_t v;

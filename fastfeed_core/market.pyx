@@ -362,6 +362,7 @@ cdef class Market:
             source = self.state.sources
             self.state.sources = source.next
             free(source)
+        _release_held(self.state)
         book_free(&self.state.book)
         free(self.state)
 

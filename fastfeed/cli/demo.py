@@ -22,7 +22,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 from fastfeed import reader, venues
+from fastfeed.cli.arguments import positive
 from fastfeed.cli.table import PriceTable, Screen
+from fastfeed.config import read_config
 from fastfeed.errors import BusBusy, BusNotFound, PublisherGone
 from fastfeed.reader import Bus
 from fastfeed_core.attach import BusMap, Mismatch
@@ -47,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--seconds",
-        type=float,
+        type=positive,
         metavar="N",
         help=f"end so long after the first table; unless given: on Ctrl-C, or after {_WITHOUT_TERMINAL_S:g} without a "
         "terminal",
@@ -224,12 +226,15 @@ def _run(name: str, seconds: float | None, stop: _Stop) -> None:
         sim = stack.enter_context(_Child("simulator", "sim"))
         endpoints = json.loads(sim.read_line(stop))
         file = stack.enter_context(tempfile.NamedTemporaryFile("w", prefix="fastfeed-demo-", suffix=".toml"))
-        file.write(_configuration(name, endpoints))
+        text = _configuration(name, endpoints)
+        read_config(text)  # the name of the bus may be wrong: said here, where it was given
+        file.write(text)
         file.flush()
         feed = _Child("feed", "run", file.name, "--log", "WARNING")
         stack.callback(_remove_leftovers, name, feed)  # after the feed's own end
         stack.enter_context(feed)
         bus = _await_bus(name, stop, sim, feed)
+        file.close()  # read, and removed now: nothing is left if this process is killed
         bus_map = bus.map
         consumer = _Consumer(reader.open(name))
         consumer.start()

@@ -55,7 +55,7 @@ class PriceTable:
         bus_map = self._bus.map
         rates = self._rates(instruments, bus_map)
         now = time.time_ns()
-        cells = [_COLUMNS]
+        cells: list[tuple[str, ...]] = [_COLUMNS]
         for instrument in instruments:
             cells += self._cells(instrument, rates.get(instrument.name), now)
         title = (
@@ -98,7 +98,7 @@ class PriceTable:
         else:
             bids, asks, ts_recv = self._quote(instrument)
             said = "no book"
-        rows = []
+        rows: list[tuple[str, ...]] = []
         for level in range(max(1, len(bids), len(asks))):
             bid, bid_size = bids[level] if level < len(bids) else (None, None)
             ask, ask_size = asks[level] if level < len(asks) else (None, None)
@@ -178,8 +178,7 @@ def align(rows: Sequence[tuple[str, ...]], left: int = 2) -> list[str]:
     lines = []
     for row in rows:
         sized = list(zip(row, widths, strict=True))
-        cells = [cell.ljust(width) for cell, width in sized[:left]] + [
-            cell.rjust(width) for cell, width in sized[left:]
-        ]
-        lines.append("  ".join(cells).rstrip())
+        names = [cell.ljust(width) for cell, width in sized[:left]]
+        numbers = [cell.rjust(width) for cell, width in sized[left:]]
+        lines.append("  ".join(names + numbers).rstrip())
     return lines

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from fastfeed import reader
+from fastfeed.cli.arguments import count, not_negative
 from fastfeed.errors import ConfigError, PublisherGone, did_you_mean
 from fastfeed.instrument import plain
 from fastfeed.reader import Bus
@@ -30,14 +31,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("bus", help="name of the bus")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    parser.add_argument("--count", type=int, metavar="N", help="end after so many events; without end unless given")
+    parser.add_argument("--count", type=count, metavar="N", help="end after so many events; without end unless given")
     parser.add_argument("--instrument", action="append", metavar="NAME", help="only this one; may be given again")
     parser.add_argument(
         "--kind", action="append", metavar="K", help=f"only this kind, of {', '.join(KINDS)}; may be given again"
     )
     parser.add_argument("--start", choices=("now", "oldest"), default="now", help="where to begin; now unless given")
     parser.add_argument(
-        "--timeout", type=float, default=0.0, metavar="S", help="seconds to wait for the bus and the instruments; 0"
+        "--timeout",
+        type=not_negative,
+        default=0.0,
+        metavar="S",
+        help="seconds to wait for the bus and the instruments; 0",
     )
 
 
@@ -80,10 +85,7 @@ def human_line(event: Any) -> str:
     """Return an event as one short line."""
     moment = datetime.fromtimestamp(event.ts_recv // 1_000_000_000, UTC)
     words = [f"{moment:%H:%M:%S}.{event.ts_recv // 1000 % 1_000_000:06}", event.kind]
-    if event.name is not None:
-        words.append(event.name)
-    elif event.connection is not None:
-        words.append(f"connection {event.connection}")
+    words.append(event.name or _subject(event))
     words += _WORDS[event.kind](event)
     if event.sequence is not None:
         words.append(f"seq={event.sequence}")
@@ -114,6 +116,10 @@ def _await_instrument(bus: Bus, name: str, until: float) -> None:
     raise ConfigError("--instrument", f"an instrument of bus {bus.name}", f"{name!r}{hint}")
 
 
+def _subject(event: Any) -> str:
+    return f"connection {event.connection}" if event.scope == "connection" else str(event.scope)
+
+
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{plain(Decimal(repr(value))):f}"
 
@@ -130,11 +136,13 @@ def _trade_words(event: Any) -> list[str]:
 
 def _levels_words(event: Any) -> list[str]:
     words = [f"bids={len(event.bids)}", f"asks={len(event.asks)}"]
-    return words if event.prev_sequence is None else [*words, f"prev={event.prev_sequence}"]
+    if event.kind == "delta" and event.prev_sequence is not None:
+        words.append(f"prev={event.prev_sequence}")
+    return words
 
 
 def _status_words(event: Any) -> list[str]:
-    words = [event.scope, event.state, *([f"({event.reason})"] if event.reason else [])]
+    words = [event.state, *([f"({event.reason})"] if event.reason else [])]
     for what, value in (("expected", event.expected), ("received", event.received)):
         if value is not None:
             words.append(f"{what}={value}")

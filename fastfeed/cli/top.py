@@ -7,6 +7,7 @@ import sys
 import time
 
 from fastfeed import reader
+from fastfeed.cli.arguments import count, not_negative, positive
 from fastfeed.cli.table import PriceTable, Screen, health
 
 __all__ = ["add_arguments", "main"]
@@ -14,10 +15,10 @@ __all__ = ["add_arguments", "main"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bus", help="name of the bus")
-    parser.add_argument("--count", type=int, metavar="N", help="end after so many tables; without end unless given")
-    parser.add_argument("--interval", type=float, default=0.5, metavar="S", help="seconds between tables; 0.5")
-    parser.add_argument("--levels", type=int, default=1, metavar="N", help="levels a side; 1 unless given")
-    parser.add_argument("--timeout", type=float, default=0.0, metavar="S", help="seconds to wait for the bus; 0")
+    parser.add_argument("--count", type=count, metavar="N", help="end after so many tables; without end unless given")
+    parser.add_argument("--interval", type=positive, default=0.5, metavar="S", help="seconds between tables; 0.5")
+    parser.add_argument("--levels", type=count, default=1, metavar="N", help="levels a side; 1 unless given")
+    parser.add_argument("--timeout", type=not_negative, default=0.0, metavar="S", help="seconds to wait for the bus; 0")
 
 
 def main(args: argparse.Namespace) -> int:

@@ -1,0 +1,33 @@
+"""Fixtures and hypothesis profiles of all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "default", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+settings.register_profile("fuzz", settings.get_profile("default"), max_examples=5000)
+settings.load_profile("fuzz" if os.environ.get("FASTFEED_FUZZ") == "1" else "default")
+
+
+@pytest.fixture(scope="session")
+def recordings() -> Path:
+    """The folder of recorded messages."""
+    folder = os.environ.get("FASTFEED_RECORDINGS")
+    if not folder:
+        pytest.skip("FASTFEED_RECORDINGS is not set")
+    return Path(folder)
+
+
+@pytest.fixture
+def shm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for bus files of this test alone; nothing may be left in it."""
+    folder = tmp_path / "shm"
+    folder.mkdir()
+    monkeypatch.setenv("FASTFEED_SHM", str(folder))
+    return folder
