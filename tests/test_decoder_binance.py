@@ -1,0 +1,213 @@
+"""decoders/binance: every shape of the venue's messages, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pipeline import Pipeline, frame, instrument, rest_book, spot_depth
+
+USDM = instrument("binance:BTC/USDT:USDT", "0.10", "0.001")
+
+# One payload of each shape, composed after the venue's documentation; the third column is what must come out.
+SAMPLES = {
+    "spot-depth": (None, "btcusdt@depth@100ms", '{"e":"depthUpdate","E":1772506983582,"s":"BTCUSDT","U":157,"u":160,"b":[["67123.45000000","1.50000000"],["67123.00000000","0.00000000"]],"a":[["67124.00000000","0.25000000"]]}'),
+    "spot-bbo": (None, "btcusdt@bookTicker", '{"u":400900217,"s":"BTCUSDT","b":"67123.45000000","B":"1.50000000","a":"67124.00000000","A":"0.25000000"}'),
+    "spot-trade": (None, "btcusdt@trade", '{"e":"trade","E":1772506983583,"s":"BTCUSDT","t":987654321,"p":"67123.45000000","q":"0.01234000","T":1772506983582,"m":true,"M":true}'),
+    "spot-agg": (None, "btcusdt@aggTrade", '{"e":"aggTrade","E":1772506983583,"s":"BTCUSDT","a":5933014,"p":"67123.45000000","q":"0.01234000","f":100,"l":105,"T":1772506983582,"m":false,"M":true}'),
+    "usdm-depth": (USDM, "btcusdt@depth@100ms", '{"e":"depthUpdate","E":1785000000120,"T":1785000000113,"s":"BTCUSDT","ps":"BTCUSDT","st":1,"U":9000001050,"u":9000001100,"pu":9000001031,"b":[["67123.40","1.500"],["67120.00","0.000"]],"a":[["67123.50","0.250"]]}'),
+    "usdm-depth-2024": (USDM, "btcusdt@depth@100ms", '{"e":"depthUpdate","E":1723161256299,"T":1723161256298,"s":"BTCUSDT","U":5123107832006,"u":5123107837557,"pu":5123107831937,"b":[["58710.20","0.014"]],"a":[]}'),
+    "usdm-bbo": (USDM, "btcusdt@bookTicker", '{"e":"bookTicker","u":9000001101,"E":1785000000121,"T":1785000000120,"s":"BTCUSDT","ps":"BTCUSDT","b":"67123.40","B":"1.500","a":"67123.50","A":"0.250","st":1}'),
+    "usdm-bbo-2024": (USDM, "btcusdt@bookTicker", '{"e":"bookTicker","u":5123107839020,"s":"BTCUSDT","b":"61800.20","B":"2.507","a":"61800.30","A":"2.510","T":1723161256313,"E":1723161256313}'),
+    "usdm-trade": (USDM, "btcusdt@trade", '{"e":"trade","E":1723161256322,"T":1723161256322,"s":"BTCUSDT","t":5266583935,"p":"61800.30","q":"0.006","X":"MARKET","m":false}'),
+    "usdm-agg": (USDM, "btcusdt@aggTrade", '{"e":"aggTrade","E":1785000000130,"a":5933014,"s":"BTCUSDT","p":"67123.50","q":"0.100","nq":"0.100","f":7100,"l":7105,"T":1785000000125,"m":false,"st":1}'),
+}  # fmt: skip
+samples = pytest.mark.parametrize("name", SAMPLES)
+
+
+def whole(name: str) -> bytes:
+    _, topic, payload = SAMPLES[name]
+    return f'{{"stream":"{topic}","data":{payload}}}'.encode()
+
+
+def live(name: str) -> Pipeline:
+    """A pipeline whose book stands right before the sample."""
+    what, _, payload = SAMPLES[name]
+    pipeline = Pipeline(what)
+    data = json.loads(payload)
+    before = data.get("pu", data.get("U", 1) - 1)
+    assert pipeline.snapshot(rest_book(before, [["60000.00", "1.000"]], [["70000.00", "2.000"]]))
+    pipeline.events()
+    return pipeline
+
+
+def read(payload: dict[str, Any], what: Any) -> dict[str, Any] | None:
+    """What a strict reader makes of a payload, in exact numbers; None if it must be refused."""
+
+    def number(text: Any, exponent: int) -> Decimal:
+        # In quotes or bare: both are numbers of the venue's kind.
+        value = Decimal(text) if isinstance(text, str) else Decimal(str(text))
+        if isinstance(text, bool) or value < 0 or value.scaleb(-exponent) % 1 or value.scaleb(-exponent) >= 2**63:
+            raise ValueError(text)
+        return value
+
+    def integer(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+            raise ValueError(value)
+        return value
+
+    px, sz = what.px_exp, what.sz_exp
+    if payload["s"] != "BTCUSDT":
+        raise ValueError("symbol")
+    return {
+        "bids": [(number(p, px), number(q, sz)) for p, q in payload["b"]],
+        "asks": [(number(p, px), number(q, sz)) for p, q in payload["a"]],
+        "sequence": integer(payload["u"]),
+    }
+
+
+@samples
+def test_every_shape_is_read_by_its_scanner(name):
+    what, _, payload = SAMPLES[name]
+    pipeline = live(name)
+    (event,) = pipeline.receive(whole(name))
+    data = json.loads(payload)
+    assert pipeline.row()["fallbacks"] == 0
+    assert pipeline.row()["malformed"] == 0
+    assert event.name == pipeline.instrument.name
+    happened = data.get("T", data.get("E"))
+    assert event.ts_event == (None if happened is None else happened * 1_000_000)
+    assert event.ts_send == (None if "E" not in data else data["E"] * 1_000_000)
+    if name.endswith(("trade", "agg")):
+        assert (event.kind, event.price, event.size) == ("trade", float(data["p"]), float(data["q"]))
+        assert event.side == ("sell" if data["m"] else "buy")
+        assert event.trade_id == data.get("t", data.get("a"))
+    elif "bbo" in name:
+        found = (event.bid, event.bid_size, event.ask, event.ask_size)
+        assert found == tuple(float(data[key]) for key in "bBaA")
+        assert (event.kind, event.sequence, event.derived) == ("bbo", data["u"], False)
+    else:
+        assert event.kind == "delta"
+        assert event.bids == [(float(p), float(q)) for p, q in data["b"]]
+        assert event.asks == [(float(p), float(q)) for p, q in data["a"]]
+        assert (event.prev_sequence, event.sequence) == (data.get("pu", data["U"] - 1), data["u"])
+
+
+def plain(event: Any) -> dict[str, Any]:
+    fields = event.as_dict()
+    del fields["position"], fields["ts_recv"], fields["ts_publish"]
+    return fields
+
+
+@samples
+@given(data=st.data())
+def test_order_space_and_unknown_fields_do_not_matter(name, data):
+    _, topic, payload = SAMPLES[name]
+    fields = [*json.loads(payload).items(), ("new", {"deep": [1, "\u20ac\n", None, {"a": -1.5e3}]}), ("zz", "x")]
+    shuffled = dict(data.draw(st.permutations(fields)))
+    outer = data.draw(st.permutations([("stream", topic), ("data", shuffled), ("other", [True])]))
+    text = json.dumps(dict(outer), indent=data.draw(st.sampled_from([None, 1]))).encode()
+    pipeline, reference = live(name), live(name)
+    (event,) = pipeline.receive(text)
+    (wanted,) = reference.receive(whole(name))
+    assert plain(event) == plain(wanted)
+    assert pipeline.row()["fallbacks"] == 1
+
+
+@samples
+def test_every_truncation_is_refused_and_costs_no_other_message(name):
+    text = whole(name)
+    pipeline = live(name)
+    connection = pipeline.connections[0]
+    for size in range(len(text)):
+        pipeline.receive(text[:size])
+    assert pipeline.row()["malformed"] == len(text)
+    for _, offset, sample in connection.take_malformed():
+        assert 0 <= offset <= len(sample)
+    other = whole("spot-trade" if name.startswith("spot") else "usdm-trade")
+    events = [event for event in pipeline.receive(other) if event.kind == "trade"]
+    assert len(events) == 1
+
+
+@given(st.sampled_from(["spot-depth", "usdm-depth", "usdm-depth-2024"]), st.data())
+def test_a_mutated_depth_message_is_never_read_wrongly(name, data):
+    text = bytearray(whole(name))
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(len('{"stream":"btcusdt@depth@100ms","data":'), len(text) - 1))
+        how = data.draw(st.sampled_from(["flip", "digit", "drop", "double"]))
+        if how == "flip":
+            text[at] ^= 1 << data.draw(st.integers(0, 7))
+        elif how == "digit":
+            text[at] = data.draw(st.sampled_from(b'0123456789."-,e[]'))
+        elif how == "drop":
+            del text[at]
+        else:
+            text.insert(at, text[at])
+    pipeline = live(name)
+    deltas = [event for event in pipeline.receive(bytes(text)) if event.kind == "delta"]
+    if not deltas:
+        return
+    # It was read: then it is JSON, and says just this.
+    message = json.loads(bytes(text))
+    wanted = read(message["data"], pipeline.instrument)
+    (event,) = deltas
+    price, size = pipeline.instrument.price, pipeline.instrument.size
+    assert [(price(px), size(sz)) for px, sz in event.bid_mantissas] == wanted["bids"]
+    assert [(price(px), size(sz)) for px, sz in event.ask_mantissas] == wanted["asks"]
+    assert event.sequence == wanted["sequence"]
+
+
+@pytest.mark.parametrize(
+    ("change", "value"),
+    [("s", "ETHUSDT"), ("u", "160"), ("U", 1.5), ("E", -1), ("E", 2**62), ("e", "trade"), ("b", None), ("b", [["1"]]),
+     ("b", [["1", "2", "3"]]), ("b", [["-1", "2"]]), ("b", [["1", "-2"]]), ("a", [["1e30", "1"]]),
+     ("a", [["0.00000001", "1"]]), ("u", 2**63), ("U", 500)],
+)  # fmt: skip
+def test_what_is_not_of_the_venues_shape_is_refused(change, value):
+    pipeline = live("spot-depth")
+    message = {**json.loads(SAMPLES["spot-depth"][2]), change: value}
+    events = pipeline.receive(frame(message))
+    assert pipeline.row()["malformed"] == 1
+    # It could have been a delta: the book is not trusted any more.
+    assert [(event.kind, event.state, event.reason) for event in events] == [("status", "syncing", "malformed")]
+    assert not pipeline.market.live
+
+
+@pytest.mark.parametrize("field", ["e", "E", "s", "U", "u", "b", "a"])
+def test_a_missing_or_repeated_field_is_refused(field):
+    data = json.loads(SAMPLES["spot-depth"][2])
+    text = frame({key: value for key, value in data.items() if key != field})
+    assert live("spot-depth").receive(text)[0].reason == "malformed"
+    repeated = frame(data)[:-2] + f',"{field}":{json.dumps(data[field])}}}}}'.encode()
+    assert live("spot-depth").receive(repeated)[0].reason == "malformed"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b'{"result":null,"id":1}', b'{"code":2,"msg":"Invalid request"}', b'{"error":{"code":2,"msg":"x"},"id":4}',
+     b'{"e":"serverShutdown","E":1770123456789}',
+     b'{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1770123456789}}'],
+)  # fmt: skip
+def test_control_frames_are_handed_to_the_protocol(text):
+    pipeline = Pipeline()
+    assert pipeline.receive(text) == []
+    assert pipeline.connections[0].take_controls() == [text]
+    assert pipeline.row()["controls"] == 1
+
+
+def test_a_topic_that_nobody_asked_for_is_counted():
+    pipeline = Pipeline()
+    pipeline.receive(frame(spot_depth(1, 2), "ethusdt@depth@100ms"))
+    pipeline.receive(b'{"hello":"world"}')
+    assert pipeline.row()["unrouted"] == 2
+
+
+def test_an_empty_side_of_a_quote_has_no_price():
+    pipeline = Pipeline()
+    quote = {"u": 5, "s": "BTCUSDT", "b": "0.00000000", "B": "0.00000000", "a": "1.00000000", "A": "2.00000000"}
+    (event,) = pipeline.receive(frame(quote, "btcusdt@bookTicker"))
+    assert (event.bid, event.bid_size, event.ask, event.ask_size) == (None, 0.0, 1.0, 2.0)
