@@ -255,7 +255,10 @@ cdef class BusMap:
 
     def instrument_counters(self, uint32_t index):
         """Return the counters of an instrument as a dict."""
-        cdef const InstrumentRow* r = self.row(index)
+        cdef const InstrumentRow* r
+        if index >= self.instrument_count():
+            raise IndexError(f"no such instrument: {index} of {self.instrument_count()}")
+        r = self.row(index)
         return {
             "deltas": r.deltas, "snapshots": r.snapshots, "bbos": r.bbos, "trades": r.trades, "old": r.old,
             "gaps": r.gaps, "source_gaps": r.source_gaps, "resyncs": r.resyncs, "refused": r.refused,

@@ -145,7 +145,7 @@ class _Engine:
                 reconnect=self._config.reconnect,
                 random=random,
             )
-            self._shells.append(Shell(protocol, feed.products[0].limits, self._attend, http, context))
+            self._shells.append(Shell(protocol, feed.products[0].limits, self._attend, self._writer.flush, http, context))
         _log.info(
             "started bus=%s generation=%d instruments=%d feeds=%d",
             self._config.bus.name,
@@ -160,7 +160,6 @@ class _Engine:
         for shell in self._shells:
             shell.protocol.start(now)
             shell.carry_out()
-        self._writer.flush()
 
     def _open_markets(self, chosen: list[list[Instrument]]) -> dict[str, Market]:
         """One market an instrument, whatever feeds name it; without room for one, the others go on."""
@@ -191,7 +190,6 @@ class _Engine:
             for shell in self._shells:
                 shell.protocol.attend(now)
                 shell.carry_out()
-            self._writer.flush()
         finally:
             self._attending = False
 
@@ -206,7 +204,6 @@ class _Engine:
             for shell in self._shells:
                 shell.protocol.advance(now)
                 shell.carry_out()
-            self._writer.flush()
             await asyncio.sleep(_TICK_S)
 
     async def stop(self) -> None:

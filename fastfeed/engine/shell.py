@@ -37,6 +37,7 @@ class Shell:
     Parameters
     ----------
     attend : called when a receive path has something for a protocol: the engine asks all of them
+    flush : publishes what was written to the bus: whatever happened, readers learn of it now
     http : session for REST calls
     ssl : for wss; None: the system's authorities
     """
@@ -46,11 +47,13 @@ class Shell:
         protocol: Protocol,
         limits: Limits,
         attend: Callable[[], None],
+        flush: Callable[[], None],
         http: aiohttp.ClientSession,
         ssl: SSLContext | None,
     ) -> None:
         self.protocol = protocol
         self._attend = attend
+        self._flush = flush
         self._http = http
         self._ssl = ssl
         self._connects = AsyncLimiter(limits.connects, limits.connects_per_s)
@@ -61,6 +64,7 @@ class Shell:
 
     def carry_out(self) -> None:
         """Do what the protocol wants done now."""
+        self._flush()
         if self._stopping:
             return
         wanted = {each.id: each for each in self.protocol.connections}

@@ -1,0 +1,124 @@
+"""An OfflineFeed against the simulator, both without sockets, on one clock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import fastfeed
+from fastfeed.sim import Close, FaultPlan, Frame, Knobs, Simulator
+from fastfeed.sim.frames import Abort
+
+START = 1_785_000_000_000_000_000
+MS = 1_000_000
+
+
+class Rig:
+    """Steps a simulated venue and a feed together, and looks at every book after every event.
+
+    Parameters
+    ----------
+    faults : a plan in the simulator's syntax
+    products : of the venue
+    """
+
+    def __init__(self, faults: str | FaultPlan = "", seed: int = 7, products: tuple[str, ...] = ("spot", "usdm"),
+                 symbols: int = 2, rate: float = 40, connections: int = 1) -> None:  # fmt: skip
+        knobs = Knobs(seed=seed, rate=rate, levels=40, symbols=symbols, journal=True)
+        self.sim = Simulator(["binance"], knobs=knobs, faults=faults, now=START)
+        instruments = []
+        for product, path in (("spot", "/api/v3/exchangeInfo"), ("usdm", "/fapi/v1/exchangeInfo")):
+            if product in products:
+                instruments += fastfeed.instruments("binance", self.sim.request("binance", product, path).body)
+        self.instruments = instruments
+        self.feed = fastfeed.OfflineFeed(
+            "binance", instruments, ["book", "bbo", "trade"], seed=seed, connections=connections
+        )
+        self.clients: dict[int, Any] = {}
+        self.events: list[Any] = []
+        self.wrong: list[str] = []
+        self.states: dict[str, list[str]] = {each.name: [] for each in instruments}
+        self._take(self.feed.start(self.sim.now, connect=False))
+
+    def step(self, ms: int = 20) -> None:
+        """Let time pass, and everything that it brings happen."""
+        self.sim.advance(seconds=ms / 1000)
+        now = self.sim.now
+        self._take(self.feed.advance(now))
+        self._connect(now)
+        self._exchange(now)
+        for key, client in list(self.clients.items()):
+            for output in client.take():
+                if isinstance(output, Frame):
+                    if key in self.clients:
+                        self._take(self.feed.receive(output.payload, now, key))
+                        self._exchange(now)
+                elif isinstance(output, (Close, Abort)):
+                    if self.clients.pop(key, None) is not None:
+                        self._take(self.feed.disconnected(key, now))
+        self._connect(now)
+
+    def run(self, seconds: float) -> None:
+        for _ in range(int(seconds * 1000 / 20)):
+            self.step()
+
+    def _connect(self, now: int) -> None:
+        wanted = {each.id: each for each in self.feed.connections}
+        for key in [key for key in self.clients if key not in wanted]:
+            self.clients.pop(key).close()
+        for key, each in wanted.items():
+            if key not in self.clients:
+                product = "spot" if "stream.binance.com" in each.url and "fstream" not in each.url else "usdm"
+                self.clients[key] = self.sim.connect("binance", product, "/" + each.url.split("/", 3)[3])
+                self._take(self.feed.connected(key, now))
+
+    def _exchange(self, now: int) -> None:
+        while self.feed.sends:
+            key, payload = self.feed.sends.popleft()
+            if key in self.clients:
+                self.clients[key].receive(payload)
+        while self.feed.requests:
+            request = self.feed.requests.popleft()
+            product = "spot" if "api.binance.com" in request.url and "fapi" not in request.url else "usdm"
+            reply = self.sim.request("binance", product, "/" + request.url.split("/", 3)[3])
+            self._take(self.feed.reply(request, reply.body, reply.status, dict(reply.headers), now))
+
+    def _take(self, events: list[Any]) -> None:
+        self.events += events
+        for event in events:
+            if event.kind == "status" and event.name is not None:
+                self.states[event.name].append(event.state if event.state == "live" else event.reason)
+        for name in {event.name for event in events if event.kind in ("delta", "snapshot", "status")} - {None}:
+            self._check(name)
+
+    def _check(self, name: str) -> None:
+        """A live book is the venue's book at the same sequence, within its coverage."""
+        book = self.feed.book(name)
+        if book.state is not fastfeed.BookState.LIVE:
+            return
+        depth = book.depth()
+        instrument = next(each for each in self.instruments if each.name == name)
+        truth = self.sim.book_at(name, depth.sequence).levels(10_000)  # in ticks and lots
+        tick, lot = instrument.to_px(instrument.tick_size), instrument.to_sz(instrument.lot_size)
+        for side, mine, worst, sign in (
+            ("bids", depth.bids, depth.complete_to[0], 1),
+            ("asks", depth.asks, depth.complete_to[1], -1),
+        ):
+            wanted = [(px * tick, sz * lot) for px, sz in truth[0 if side == "bids" else 1]]
+            found = mine.tolist()
+            if worst is not None:
+                wanted = [level for level in wanted if sign * level[0] >= sign * worst]
+                found = [level for level in found if sign * level[0] >= sign * worst]
+            if found != wanted:
+                self.wrong.append(f"{name} {side} at {depth.sequence}")
+
+    def all_live(self) -> bool:
+        return all(self.feed.book(each.name).state is fastfeed.BookState.LIVE for each in self.instruments)
+
+    def run_until_live(self, seconds: float = 60) -> None:
+        for _ in range(int(seconds * 1000 / 20)):
+            if self.all_live():
+                return
+            self.step()
+        raise AssertionError("not live: " + ", ".join(
+            each.name for each in self.instruments if self.feed.book(each.name).state is not fastfeed.BookState.LIVE
+        ))  # fmt: skip
