@@ -36,6 +36,7 @@ class Rig:
         self.clients: dict[int, Any] = {}
         self.events: list[Any] = []
         self.wrong: list[str] = []
+        self.checked = 0
         self.states: dict[str, list[str]] = {each.name: [] for each in instruments}
         self._take(self.feed.start(self.sim.now, connect=False))
 
@@ -105,6 +106,7 @@ class Rig:
         ):
             wanted = [(px * tick, sz * lot) for px, sz in truth[0 if side == "bids" else 1]]
             found = mine.tolist()
+            self.checked += 1
             if worst is not None:
                 wanted = [level for level in wanted if sign * level[0] >= sign * worst]
                 found = [level for level in found if sign * level[0] >= sign * worst]

@@ -98,6 +98,11 @@ class FaultPlan:
                 self.count(struck)
         return struck
 
+    def clear(self) -> None:
+        """Inject nothing any more."""
+        self.faults.clear()
+        self.stream_faults.clear()
+
     def count(self, kind: str) -> None:
         """Count a frame or call that a fault struck, in `counts`."""
         self.counts[kind] = self.counts.get(kind, 0) + 1
