@@ -12,9 +12,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastfeed_core.drive import Frames
-
 from benchmarks.stage import PRODUCTS, Product, Stage, open_stage, pack
+from fastfeed_core.drive import Frames
 
 __all__ = ["KINDS", "Corpus", "is_available", "load"]
 

@@ -35,12 +35,11 @@ MARK = "*counters*bucket_low"
 
 def cases() -> Iterator[tuple[str, Callable[[ExitStack, int], Callable[[], object]]]]:
     """Yield (row, prepare); `prepare(stack, count)` returns the work on `count` messages."""
-    from fastfeed_core.book import PyBook
-    from fastfeed_core.ring import Ring
-
     from benchmarks import frames
     from benchmarks.stage import PRODUCTS, TS, open_stage, pack
     from fastfeed_core import drive
+    from fastfeed_core.book import PyBook
+    from fastfeed_core.ring import Ring
 
     for product in PRODUCTS:
         made = frames.make(product, 3 * N)

@@ -25,9 +25,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fastfeed_core.counters import Histogram
-
 import fastfeed
+from fastfeed_core.counters import Histogram
 
 PERCENTS = (50.0, 99.0, 99.9)
 PARTS = ("socket read to ring", "ring to consumer")

@@ -10,10 +10,9 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
-from fastfeed_core.records import FORMATS, SIZES
-
 from benchmarks.rivals import mantissa, typed
 from benchmarks.stage import Product, Stage
+from fastfeed_core.records import FORMATS, SIZES
 
 __all__ = ["check_equal", "ours", "theirs"]
 

@@ -7,9 +7,9 @@ The instruction counts of `benchmarks.instructions` and the pipeline tell what a
 from __future__ import annotations
 
 import pytest
-from fastfeed_core.book import PyBook
 
 from benchmarks import frames, rivals
+from fastfeed_core.book import PyBook
 
 MESSAGES = 500
 LEVELS = 20  # a side and message

@@ -11,6 +11,7 @@ from multiprocessing import Pipe
 from queue import SimpleQueue
 
 import pytest
+
 from fastfeed_core.ring import Ring
 
 RECORDS = 10_000

@@ -72,7 +72,41 @@ _HOME = {
     "open": "reader",
 }
 
-__all__ = [*sorted(_HOME), "__version__"]  # noqa: PLE0604
+__all__ = [
+    "Book",
+    "BookNotLive",
+    "BookState",
+    "Bus",
+    "BusBusy",
+    "BusError",
+    "BusFull",
+    "BusNotFound",
+    "ConfigError",
+    "Depth",
+    "Event",
+    "FastfeedError",
+    "Instrument",
+    "LayoutMismatch",
+    "MalformedFrame",
+    "MalformedReply",
+    "OfflineFeed",
+    "Position",
+    "PublisherGone",
+    "RateLimited",
+    "Reader",
+    "Recovery",
+    "RequestRefused",
+    "Scope",
+    "SequenceGap",
+    "SubscriptionRefused",
+    "Top",
+    "ValueOutOfRange",
+    "VenueDown",
+    "VenueError",
+    "__version__",
+    "instruments",
+    "open",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -155,7 +155,7 @@ class OfflineFeed:
         headers: Mapping[str, str] | None = None,
         ts: int | None = None,
     ) -> list[Event]:
-        """A request was answered; status 0: it could not be made. Without `ts` it happens at the time of the last call."""
+        """A request was answered (status 0: it could not be made); without `ts`, at the time of the last call."""
         self._now = self._now if ts is None else ts
         payload = body.encode() if isinstance(body, str) else bytes(body)
         self._protocol.reply(request, payload, status, headers, self._now)

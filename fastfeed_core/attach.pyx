@@ -3,11 +3,10 @@
 import fcntl
 import mmap
 import os
-import time
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from fastfeed_core.bus cimport READERS_HEAD, BusWriter
+from fastfeed_core.bus cimport BusWriter
 from fastfeed_core.event cimport ABSENT
 from fastfeed_core.records cimport (
     HEADER_SIZE,

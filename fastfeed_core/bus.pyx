@@ -275,7 +275,7 @@ cdef class BusWriter:
             self._lock_fd = -1
 
     cdef int publish(self, Publication* pub, uint32_t instrument, Book* book) except -1:
-        """Prepare publishing an instrument; with a book, its image is allocated now (OSError ENOSPC if it cannot be)."""
+        """Prepare publishing an instrument; with a book, its image is allocated now (OSError ENOSPC)."""
         cdef Publisher* p = &self.publisher
         if instrument >= p.live.instruments:
             raise ValueError(f"no such instrument: {instrument} of {p.live.instruments}")
@@ -301,7 +301,7 @@ cdef class BusWriter:
         return 0
 
     def _populate(self, uint64_t start, uint64_t size):
-        """Map allocated memory now: the first lap of the ring takes no page fault then, which costs more than a message."""
+        """Map allocated memory now: a page fault in the first lap of the ring would cost more than a message."""
         try:
             self._map.madvise(MADV_POPULATE_WRITE, start, size)
         except (OSError, AttributeError):
@@ -354,7 +354,6 @@ cdef class BusWriter:
         """
         cdef uint64_t index = self.publisher.live.instruments
         cdef InstrumentRow* r
-        cdef bytes text
         if index >= self.header.instruments_capacity:
             raise OSError(errno.ENOSPC, f"the bus has room for {self.header.instruments_capacity} instruments")
         if book:

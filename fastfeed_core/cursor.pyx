@@ -1,7 +1,5 @@
 """A strict on-demand JSON cursor: the parts that are too rare or too long to be inlined."""
 
-from libc.string cimport memcmp
-
 from fastfeed_core.status cimport OK, SYNTAX, TRUNCATED
 
 from fastfeed_core.status import describe

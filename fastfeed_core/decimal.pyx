@@ -26,7 +26,6 @@ cdef int decimal_slow(const char** cursor, const char* end, int exponent, int64_
     cdef long scale = 0             # the value read so far is value * 10**scale, zeros not yet counted
     cdef long power = 0
     cdef bint fraction = False
-    cdef int i
     if p < end and p[0] == c"-":
         negative = True
         p += 1
@@ -56,7 +55,7 @@ cdef int decimal_slow(const char** cursor, const char* end, int exponent, int64_
             if digits + zeros + 1 > 19:
                 too_long = True
             else:
-                for i in range(zeros):
+                for _ in range(zeros):
                     value *= 10
                 value = value * 10 + <uint64_t>(p[0] - c"0")
                 digits += zeros + 1

@@ -1,7 +1,7 @@
 """What an instrument owns in the feed: sync > book > publication, fed by one or more sources."""
 
 cimport cython
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
@@ -43,7 +43,7 @@ from fastfeed_core.records cimport (
     STATE_SYNCING,
 )
 from fastfeed_core.status cimport OK
-from fastfeed_core.sync cimport SYNC_APPLY, SYNC_GAP, SYNC_OLD, SYNC_WAIT, Verdict, sync_judge
+from fastfeed_core.sync cimport SYNC_APPLY, SYNC_OLD, SYNC_WAIT, Verdict, sync_judge
 
 from fastfeed_core.status import describe
 

@@ -150,7 +150,6 @@ cdef void publisher_touch(Publisher* bus, Publication* pub) noexcept nogil:
         bus.dirty = pub
 
 
-
 cdef void _write_top(Publisher* bus, Publication* pub) noexcept nogil:
     cdef uint64_t* version = <uint64_t*>pub.cell
     cdef unsigned slot

@@ -98,11 +98,11 @@ cdef class TopReader:
         cdef const char* slots = self.map.cell(self.instrument) + CELL_HEAD
         cdef unsigned slot = 0
         cdef uint64_t seen
-        cdef int tries
+        cdef int _tries
         cdef uint64_t side = <uint64_t>self.depth * sizeof(LevelPair)
         cdef uint64_t wanted = <uint64_t>n * sizeof(LevelPair)
         cdef const char* source
-        for tries in range(RETRIES):
+        for _tries in range(RETRIES):
             seen = ff_cell_read(version, &slot)
             source = slots + slot * self.slot_size
             memcpy(self.copy, source, sizeof(TopHead) + wanted)
@@ -188,11 +188,11 @@ cdef class Replica:
         cdef const char* source
         cdef unsigned slot = 0
         cdef uint64_t seen
-        cdef int tries
+        cdef int _tries
         if copy == NULL:
             raise MemoryError
         try:
-            for tries in range(RETRIES):
+            for _tries in range(RETRIES):
                 seen = ff_cell_read(version, &slot)
                 source = cell + CELL_HEAD + slot * slot_size
                 memcpy(&head, source, sizeof(ImageHead))

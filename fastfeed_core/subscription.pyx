@@ -95,7 +95,6 @@ cdef class Subscription:
 
     def __cinit__(self, BusMap map not None, names=None, kinds=None, start="now"):
         cdef int found
-        cdef int i
         self.map = map
         self._refs = []
         self._names = None if names is None else frozenset(names)

@@ -49,7 +49,7 @@ def simulator(folder: Path, *words: str) -> Iterator[dict[str, Any]]:
     """Run `fastfeed sim`; yields what its first line says of the venue."""
     out = folder / "sim.out"
     with fastfeed("sim", *words, out=out) as process:
-        line = wait_for(lambda: process.poll() is not None or b"\n" in out.read_bytes() and out.read_text())
+        line = wait_for(lambda: process.poll() is not None or (b"\n" in out.read_bytes() and out.read_text()))
         assert process.poll() is None, out.read_text()
         yield json.loads(line.splitlines()[0])["binance"]
 

@@ -49,13 +49,11 @@ class Rig:
         self._exchange(now)
         for key, client in list(self.clients.items()):
             for output in client.take():
-                if isinstance(output, Frame):
-                    if key in self.clients:
-                        self._take(self.feed.receive(output.payload, now, key))
-                        self._exchange(now)
-                elif isinstance(output, (Close, Abort)):
-                    if self.clients.pop(key, None) is not None:
-                        self._take(self.feed.disconnected(key, now))
+                if isinstance(output, Frame) and key in self.clients:
+                    self._take(self.feed.receive(output.payload, now, key))
+                    self._exchange(now)
+                elif isinstance(output, (Close, Abort)) and self.clients.pop(key, None) is not None:
+                    self._take(self.feed.disconnected(key, now))
         self._connect(now)
 
     def run(self, seconds: float) -> None:

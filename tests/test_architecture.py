@@ -88,7 +88,10 @@ def is_a_venues_own(path: Path) -> bool:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("path", [path for path in PYTHON + CORE if not is_a_venues_own(path)], ids=lambda path: path.name)
+GENERIC = [path for path in PYTHON + CORE if not is_a_venues_own(path)]
+
+
+@pytest.mark.parametrize("path", GENERIC, ids=lambda path: path.name)
 def test_no_generic_module_names_a_venue(path):
     text = path.read_text().lower()
     for venue in VENUES:

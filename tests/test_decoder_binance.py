@@ -72,7 +72,7 @@ def read(payload: dict[str, Any], what: Any) -> dict[str, Any] | None:
 
 @samples
 def test_every_shape_is_read_by_its_scanner(name):
-    what, _, payload = SAMPLES[name]
+    _what, _, payload = SAMPLES[name]
     pipeline = live(name)
     (event,) = pipeline.receive(whole(name))
     data = json.loads(payload)

@@ -29,7 +29,8 @@ def test_the_configuration_is_valid_and_check_prints_what_is_shown(tmp_path):
     command, _, shown = console.partition("\n")
     assert command == "$ fastfeed check feed.toml"
     done = subprocess.run(
-        [sys.executable, "-m", "fastfeed", "check", "feed.toml"], cwd=tmp_path, capture_output=True, text=True, check=True,
+        [sys.executable, "-m", "fastfeed", "check", "feed.toml"],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
         env={"PYTHONPATH": str(ROOT), "PATH": ""},
     )  # fmt: skip
     assert done.stdout == shown
@@ -57,5 +58,6 @@ def test_the_two_commands_are_one_line_each():
 
 def test_what_the_documents_name_exists():
     for page in ("README.md", "docs/architecture.md"):
-        for name in re.findall(r"`((?:fastfeed|fastfeed_core|docs|tests|benchmarks)/[\w./]+\.\w+)`", (ROOT / page).read_text()):
+        text = (ROOT / page).read_text()
+        for name in re.findall(r"`((?:fastfeed|fastfeed_core|docs|tests|benchmarks)/[\w./]+\.\w+)`", text):
             assert (ROOT / name).exists(), f"{page} names {name}"

@@ -18,9 +18,7 @@ NAMES = ["BTC/USDT", "BTC/USDT:USDT"]
 
 
 def live(bus: fastfeed.Bus) -> bool:
-    return len(bus.instruments) == 2 and all(
-        bus.book(each.name).state is BookState.LIVE for each in bus.instruments
-    )
+    return len(bus.instruments) == 2 and all(bus.book(each.name).state is BookState.LIVE for each in bus.instruments)
 
 
 def test_a_killed_feed_is_noticed_and_a_new_one_picked_up(shm, tmp_path, capsys):
@@ -38,7 +36,7 @@ def test_a_killed_feed_is_noticed_and_a_new_one_picked_up(shm, tmp_path, capsys)
                 for _ in reader:
                     pass
             noticed = time.monotonic() - killed
-            assert noticed < 5  # a bound that only a reader that does not look at all would break; the figure is printed
+            assert noticed < 5  # only a reader that does not look at all would break this; the figure is printed
             with capsys.disabled():
                 print(f"\nPublisherGone after {noticed * 1000:.0f} ms")
             # Once, and the reader stays usable.

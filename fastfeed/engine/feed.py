@@ -145,7 +145,9 @@ class _Engine:
                 reconnect=self._config.reconnect,
                 random=random,
             )
-            self._shells.append(Shell(protocol, feed.products[0].limits, self._attend, self._writer.flush, http, context))
+            self._shells.append(
+                Shell(protocol, feed.products[0].limits, self._attend, self._writer.flush, http, context)
+            )
         _log.info(
             "started bus=%s generation=%d instruments=%d feeds=%d",
             self._config.bus.name,
@@ -218,4 +220,3 @@ class _Engine:
 def _context(feed: Feed) -> ssl.SSLContext | None:
     """TLS with the authorities of the file; None where nothing is said, or nothing is encrypted."""
     return None if feed.endpoints.ca is None else ssl.create_default_context(cafile=feed.endpoints.ca)
-

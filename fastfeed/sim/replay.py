@@ -169,7 +169,6 @@ class Timeline:
 
         At full speed that is about `CHUNK_BYTES` of text at a time.
         """
-        frames = self.recording.frames
         if subscribed != self._subscribed:
             self._subscribed, self._changed_at = subscribed, now
         if not self._subscribed or self.is_done:

@@ -2,7 +2,7 @@
 
 A frame is `{"stream":"<topic>","data":{...}}`; the topic names the route. Payloads as of 2026 (older ones lack some):
 
-    depth   {"e":"depthUpdate","E":ms,["T":ms,]"s":"BTCUSDT",["ps":..,"st":..,]"U":..,"u":..,["pu":..,]"b":[..],"a":[..]}
+    depth   {"e":"depthUpdate","E":ms,["T":ms,]"s":"BTCUSDT",["ps":..,"st":..,]"U":..,"u":..,["pu":..,]"b":[],"a":[]}
     bbo     {["e":"bookTicker",]"u":..,["E":ms,"T":ms,]"s":..,["ps":..,]"b":"px","B":"sz","a":"px","A":"sz",[..]}
     trade   {"e":"trade","E":ms,["T":ms,]"s":..,"t":id,"p":"px","q":"sz",["T":ms|"X":..],"m":bool,["M":bool]}
     agg     {"e":"aggTrade","E":ms,"s":..,"a":id,"p":"px","q":"sz",["nq":..,]"f":..,"l":..,"T":ms,"m":bool,[..]}

@@ -1,7 +1,7 @@
 """What scanners of all venues share: literals, integers and level arrays in the order that the venue sends them.
 
 A scanner is the fast path of a decoder. It accepts a message only if it matches to the last byte; on any doubt it
-answers False (or NULL) and the order-free cursor reads the message again from its start, so nothing here reports errors.
+answers False and the order-free cursor reads the message again from its start, so nothing here reports errors.
 """
 
 from libc.stdint cimport int64_t
