@@ -4,14 +4,14 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
 
-def bucket_low(int index):
+def bucket_low(int64_t index):
     """Return the smallest value that falls into a bucket."""
     if index < 64:
         return index
     return (32 + (index & 31)) << ((index >> 5) - 1)
 
 
-def bucket_high(int index):
+def bucket_high(int64_t index):
     """Return the largest value that falls into a bucket."""
     return bucket_low(index + 1) - 1
 

@@ -18,9 +18,7 @@ class Hub:
 
 @disjoint_base
 class Market:
-    def __new__(
-        cls, hub: Hub, instrument: int, px_exp: int, sz_exp: int, tick: int = 0, book: bool = True
-    ) -> Self: ...
+    def __new__(cls, hub: Hub, instrument: int, px_exp: int, sz_exp: int, tick: int = 0, book: bool = True) -> Self: ...
     @property
     def hub(self) -> Hub: ...
     @property

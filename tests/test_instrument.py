@@ -221,7 +221,7 @@ def test_body_that_is_no_listing_is_refused(body):
 
 def test_module_imports_no_networking_and_no_venue():
     code = (
-        "import sys, fastfeed.instruments; "
+        "import sys, fastfeed.instrument; "
         "print(sorted({'aiohttp', 'picows', 'uvloop', 'asyncio', 'fastfeed.venues'} & set(sys.modules)))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
