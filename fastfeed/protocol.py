@@ -243,7 +243,8 @@ class Protocol:
 
     def _refused(self, link: Link, refusal: Refusal, ts: int) -> None:
         """A refused subscription costs itself."""
-        for each in link.refused(refusal) or [None]:
+        refused: list[Subscription | None] = [*link.refused(refusal)]
+        for each in refused or [None]:
             name = None if each is None else each.instrument.name
             channel = "?" if each is None else each.channel
             error = SubscriptionRefused(self._venue.ID, name, channel, refusal.code, refusal.reason)

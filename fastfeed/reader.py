@@ -273,6 +273,7 @@ class Book:
             return Depth(BookState.SYNCING, none, none, (None, None), None, None, None, Position(self._generation, 0))
         if self._replica is None:
             index = self._bus._find(self.name)
+            assert index is not None  # it has a cell
             self._replica = Replica(self._bus._map, index)
         state, bids, asks, complete_to, sequence, ts_event, ts_recv, offset = self._replica.depth()
         return Depth(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -65,3 +66,169 @@ def final_book_2024(folder: Path, product: str) -> OracleBook:
         if "depth" in message.get("stream", ""):
             book.apply(message["data"])
     return book
+
+
+class Refused(Exception):
+    """A strict reader would not take this frame."""
+
+
+class _Integer(int):
+    """A JSON number that was written as an integer; `text` is how."""
+
+    text: str
+
+
+class _Number:
+    """A JSON number with a fraction or an exponent; `text` is how it was written."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+def _integer(text: str) -> _Integer:
+    value = _Integer(text)
+    value.text = text
+    return value
+
+
+def _refuse(word: str) -> None:
+    raise ValueError(word)
+
+
+def strict_json(text: bytes) -> Any:
+    """Decode RFC 8259 text; objects as lists of (key, value) in a tuple ("object", [...]), so that repeats are seen."""
+    decoded = text.decode("utf-8")
+    if decoded.startswith("\ufeff"):
+        raise ValueError("a byte order mark")
+    return json.loads(decoded, parse_constant=_refuse, parse_int=_integer, parse_float=_Number,
+                      object_pairs_hook=lambda pairs: ("object", pairs))  # fmt: skip
+
+
+NUMBER = re.compile(r"(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?)(?:[eE]([+-]?[0-9]+))?", re.ASCII)
+
+
+def mantissa(text: str, exponent: int) -> int:
+    """The integer whose product with 10**exponent is the JSON number `text`; Refused if there is none in int64."""
+    match = NUMBER.fullmatch(text)
+    if match is None:
+        raise Refused(f"no number: {text!r}")
+    plain = Decimal(match[1])
+    if not plain:
+        return 0
+    power = int(match[2] or "0") - exponent
+    if abs(power) > 100:
+        raise Refused("far out of range")
+    sign, digits, own = plain.as_tuple()
+    shift = int(own) + power
+    whole = int("".join(map(str, digits)))
+    whole, rest = (whole * 10**shift, 0) if shift >= 0 else divmod(whole, 10**-shift)
+    if rest or whole >= 2**63:
+        raise Refused("inexact or out of range")
+    return -whole if sign else whole
+
+
+class StrictBinance:
+    """What a strict and slow reader makes of a combined stream frame.
+
+    Parameters
+    ----------
+    px_exp, sz_exp : of the one instrument
+    topics : channel ("book", "bbo", "trade") by topic
+    """
+
+    MAX_MS = (2**63 - 1) // 10**6
+
+    def __init__(self, px_exp: int, sz_exp: int, topics: dict[str, str], symbol: str = "BTCUSDT") -> None:
+        self.px_exp = px_exp
+        self.sz_exp = sz_exp
+        self.topics = topics
+        self.symbol = symbol
+
+    def read(self, text: bytes) -> dict[str, Any] | None:
+        """The event's fields in mantissas and ns; None for what is none of an instrument; Refused."""
+        try:
+            frame = strict_json(text)
+        except (ValueError, RecursionError) as error:
+            raise Refused(str(error)) from None
+        outer = self._known(frame, {"stream", "data"})
+        if "stream" in outer and not isinstance(outer["stream"], str):
+            raise Refused("stream")
+        if len(outer) < 2 or outer["stream"] not in self.topics:
+            return None
+        channel = self.topics[outer["stream"]]
+        return {"book": self._depth, "bbo": self._quote, "trade": self._trade}[channel](outer["data"])
+
+    def _known(self, value: Any, names: set[str]) -> dict[str, Any]:
+        """The fields of these names; others do not matter."""
+        if not (isinstance(value, tuple) and value[0] == "object"):
+            raise Refused("not an object")
+        found: dict[str, Any] = {}
+        for key, inner in value[1]:
+            if key in names:
+                if key in found:
+                    raise Refused(f"{key} is repeated")
+                found[key] = inner
+        return found
+
+    def _fields(self, data: Any, required: str, optional: str = "") -> dict[str, Any]:
+        fields = self._known(data, {*required.split(), *optional.split()})
+        for name in required.split():
+            if name not in fields:
+                raise Refused(f"{name} is missing")
+        if fields["s"] != self.symbol:
+            raise Refused("symbol")
+        for name in ("E", "T"):
+            if name in fields:
+                fields[name] = self._count(fields[name], self.MAX_MS) * 10**6
+        return fields
+
+    def _count(self, value: Any, greatest: int = 2**63 - 1) -> int:
+        if not isinstance(value, _Integer) or not 0 <= value <= greatest:
+            raise Refused(f"no count: {value!r}")
+        return int(value)
+
+    def _amount(self, value: Any, exponent: int) -> int:
+        """A number that is not negative, in quotes or bare."""
+        text = value if isinstance(value, str) else getattr(value, "text", None)
+        if text is None:
+            raise Refused(f"no number: {value!r}")
+        found = mantissa(text, exponent)
+        if found < 0:
+            raise Refused("negative")
+        return found
+
+    def _pairs(self, value: Any) -> list[tuple[int, int]]:
+        if not isinstance(value, list):
+            raise Refused("no list of levels")
+        for pair in value:
+            if not isinstance(pair, list) or len(pair) != 2:
+                raise Refused("no pair")
+        return [(self._amount(px, self.px_exp), self._amount(sz, self.sz_exp)) for px, sz in value]
+
+    def _depth(self, data: Any) -> dict[str, Any]:
+        fields = self._fields(data, "e E s U u b a", "T pu")
+        first, last = self._count(fields["U"]), self._count(fields["u"])
+        before = self._count(fields["pu"]) if "pu" in fields else first - 1
+        if fields["e"] != "depthUpdate" or first > last or before >= last:
+            raise Refused("e, U, u or pu")
+        return {"kind": "delta", "prev_sequence": before, "sequence": last, "bids": self._pairs(fields["b"]),
+                "asks": self._pairs(fields["a"]), "ts_event": fields.get("T", fields["E"]), "ts_send": fields["E"]}  # fmt: skip
+
+    def _quote(self, data: Any) -> dict[str, Any]:
+        fields = self._fields(data, "u s b B a A", "e E T")
+        if fields.get("e", "bookTicker") != "bookTicker":
+            raise Refused("e")
+        bid_sz, ask_sz = (self._amount(fields[name], self.sz_exp) for name in "BA")
+        bid_px, ask_px = (self._amount(fields[name], self.px_exp) for name in "ba")
+        return {"kind": "bbo", "sequence": self._count(fields["u"]), "bid_px": bid_px if bid_sz else None,
+                "bid_sz": bid_sz, "ask_px": ask_px if ask_sz else None, "ask_sz": ask_sz,
+                "ts_event": fields.get("T"), "ts_send": fields.get("E")}  # fmt: skip
+
+    def _trade(self, data: Any) -> dict[str, Any]:
+        fields = self._fields(data, "e E T s p q m", "t a")
+        own, other = {"trade": "ta", "aggTrade": "at"}.get(fields["e"] if isinstance(fields["e"], str) else "", "??")
+        if own not in fields or other in fields or not isinstance(fields["m"], bool):
+            raise Refused("e, t, a or m")
+        return {"kind": "trade", "trade_id": self._count(fields[own]), "px": self._amount(fields["p"], self.px_exp),
+                "sz": self._amount(fields["q"], self.sz_exp), "side": "sell" if fields["m"] else "buy",
+                "ts_event": fields["T"], "ts_send": fields["E"]}  # fmt: skip

@@ -59,8 +59,11 @@ EXAMPLES = [
     ),
     (
         errors.BusFull("demo", "okx:BTC/USDT", 4096),
-        errors.BookNotLive("demo", "okx:BTC/USDT", "stale"),
         "bus demo is full: no room for the 4096 bytes of okx:BTC/USDT in shared memory",
+    ),
+    (
+        errors.BookNotLive("demo", "okx:BTC/USDT", "stale"),
+        "book of okx:BTC/USDT on bus demo: expected live, was stale",
     ),
     (errors.PublisherGone("demo", 17), "publisher of bus demo is gone: its last heartbeat was at 17"),
 ]

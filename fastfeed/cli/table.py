@@ -39,7 +39,7 @@ class PriceTable:
         self._bus = bus
         self._levels = levels
         self._books: dict[str, Book | None] = {}
-        self._quotes: dict[str, Event] = {}
+        self._quotes: dict[str | None, Event] = {}
         self._reader: Reader | None = None
         self._counts: dict[str, int] = {}
         self._counted_at = 0.0

@@ -166,4 +166,5 @@ def _reason(session: Session) -> str:
     handshake = session.transport.close_handshake
     if handshake is None or handshake.recv is None:
         return "connection lost"
-    return f"closed by the venue: {int(handshake.recv.code)} {handshake.recv.reason or ''}".strip()
+    code: Any = handshake.recv.code  # an IntEnum, which its stub does not say
+    return f"closed by the venue: {int(code)} {handshake.recv.reason or ''}".strip()
