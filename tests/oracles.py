@@ -211,8 +211,9 @@ class StrictBinance:
         before = self._count(fields["pu"]) if "pu" in fields else first - 1
         if fields["e"] != "depthUpdate" or first > last or before >= last:
             raise Refused("e, U, u or pu")
-        return {"kind": "delta", "prev_sequence": before, "sequence": last, "bids": self._pairs(fields["b"]),
-                "asks": self._pairs(fields["a"]), "ts_event": fields.get("T", fields["E"]), "ts_send": fields["E"]}  # fmt: skip
+        bids, asks = self._pairs(fields["b"]), self._pairs(fields["a"])
+        return {"kind": "delta", "prev_sequence": before, "sequence": last, "bids": bids, "asks": asks,
+                "ts_event": fields.get("T", fields["E"]), "ts_send": fields["E"]}  # fmt: skip
 
     def _quote(self, data: Any) -> dict[str, Any]:
         fields = self._fields(data, "u s b B a A", "e E T")

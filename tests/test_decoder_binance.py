@@ -250,11 +250,13 @@ def outcome(name: str, text: bytes, before: int | None) -> tuple[int, dict[str, 
 
 def hold_against_the_strict_reader(name: str, text: bytes) -> None:
     what = SAMPLES[name][0] or instrument()
+    why = None
     try:
         wanted = StrictBinance(what.px_exp, what.sz_exp, TOPICS).read(text)
     except Refused as refusal:
-        refused, found = outcome(name, text, before_of(name))
-        assert (refused, found) == (1, None), f"must be refused: {refusal}"
+        why = refusal
+    if why is not None:
+        assert outcome(name, text, before_of(name)) == (1, None), f"must be refused: {why}"
         return
     before = None
     if wanted is not None and wanted["kind"] == "delta":
@@ -368,7 +370,7 @@ def test_truncations_leave_the_book_as_it_was_or_drop_it(name):
 )
 def test_a_snapshot_that_is_not_of_the_venues_shape_is_refused(body):
     pipeline = Pipeline()
-    with pytest.raises(ValueError) as refusal:
+    with pytest.raises(ValueError, match="field|number|JSON|ended") as refusal:
         pipeline.snapshot(body)
     assert 0 <= refusal.value.args[2] <= len(body)
     assert not pipeline.market.live
@@ -378,6 +380,6 @@ def test_a_snapshot_that_is_not_of_the_venues_shape_is_refused(body):
 def test_every_truncation_of_a_snapshot_is_refused(data):
     body = rest_book(10, [["100.00", "1.0"]], [["101.00", "1.0"]])
     pipeline = Pipeline()
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="ended|not JSON|field"):
         pipeline.snapshot(body[: data.draw(st.integers(0, len(body) - 1))])
     assert pipeline.levels() == ([], [])
