@@ -204,8 +204,6 @@ class Protocol:
         for link in self._links:
             if link.path is not None and (link.path.controls or link.path.malformed):
                 self._read_controls(link, ts)
-        if not self._hub.wants_attention:
-            return
         for market, flags, expected, received in self._hub.attention():
             instrument = self._by_row.get(market.instrument)
             if instrument is None:
