@@ -142,7 +142,7 @@ def test_snapshots_of_five_hundred_books_stay_within_the_budget():
     spent: list[tuple[int, int]] = []
     book = rest_book(10, [["1.00", "1.0"]], [["2.00", "1.0"]])
     live: set[str] = set()
-    for tenth in range(0, 6000):
+    for tenth in range(6000):
         now = START + tenth * SECOND // 10
         if tenth % 100 == 0:
             for each in feed.connections:

@@ -131,6 +131,8 @@ cdef bint _scan_depth(const char* p, const char* end, const Route* route, Event*
     if not (scan_text(&p, end, b',"U":', 5) and scan_int(&p, end, &first)
             and scan_text(&p, end, b',"u":', 5) and scan_int(&p, end, &event.last_seq)):
         return False
+    if first > event.last_seq:
+        return False
     event.prev_seq = first - 1
     if scan_text(&p, end, b',"pu":', 6) and not scan_int(&p, end, &event.prev_seq):
         return False
@@ -565,6 +567,8 @@ cdef int decode_binance_snapshot(const char* p, Py_ssize_t size, int px_exp, int
         elif name == KEY_asks and asks == NULL:
             asks = c.p
             status = cursor_skip(&c)
+        elif name == KEY_bids or name == KEY_asks or span_is(&key, b"lastUpdateId", 12):
+            status = SHAPE                  # repeated
         elif name == KEY_E or name == KEY_T:
             status = cursor_int(&c, &ms)
             if status == OK:
