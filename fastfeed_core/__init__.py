@@ -1,5 +1,5 @@
 """The compiled core: decoding, books, sequences, shared memory.
 
 Everything here is Cython or C; it knows no event loop, no HTTP and no configuration. A consumer process imports
-`view` and what it needs, never `session` (the one module that needs the networking packages).
+`attach`, `message`, `subscription` and `replica`, never `session` (the one module that needs the networking packages).
 """

@@ -31,7 +31,7 @@ REASONS = ("", "subscribed", "snapshot", "gap", "disconnected", "malformed", "bu
 
 cdef tuple _NAMES = (None, "bbo", "trade", "delta", "snapshot", "status")
 
-Position = namedtuple("Position", ["generation", "offset"])
+Position = namedtuple("Position", ["generation", "offset"], module="fastfeed_core.message")
 Position.__doc__ = "A place in the ring of one generation of a bus; greater is later."
 
 
