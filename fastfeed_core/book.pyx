@@ -26,6 +26,8 @@ cdef enum:
     LOWEST = WINDOW // 4
     #: 2**46: a larger tick would take the span of the window out of int64
     MAX_TICK = 70368744177664
+    #: 2**62: a window placed at a key beyond it would reach out of int64
+    MAX_KEY = 4611686018427387904
 
 
 # ---- far levels
@@ -279,6 +281,8 @@ cdef void _place_window(Side* side, int64_t best) noexcept nogil:
     cdef int32_t slot, first, chunk_at, index
     cdef int64_t key
     cdef Chunk* chunk
+    if not -MAX_KEY < best < MAX_KEY:
+        return                              # no real price; it stays in far, and the arithmetic inside of int64
     if side.placed and side.count:
         # Levels that leave the window go to far first: below it when it moves up, above it when it moves down.
         shift = (base - side.base) // side.tick

@@ -123,12 +123,18 @@ cdef inline void _set_levels(MarketState* m, const Event* event) noexcept nogil:
 cdef void _delta(MarketState* m, Source* source, Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
     """One delta to a live book."""
     cdef Verdict verdict
+    cdef Source* other
     cdef bint was_in_step = source.chain.in_step
     verdict = sync_judge(m.sequence, event.prev_seq, event.last_seq, &source.chain,
                          m.sources.next != NULL and _others_in_step(m, source))
     if verdict == SYNC_APPLY:
         _set_levels(m, event)
         m.sequence = event.last_seq
+        # The book moves: what a source ahead of it waits for may still come.
+        other = m.sources
+        while other != NULL:
+            other.chain.ahead = 0
+            other = other.next
         m.pub.row.deltas += 1
         publish_levels(m.hub.bus, &m.pub, source.connection, event, KIND_DELTA, ts_recv, ts_publish)
     elif verdict == SYNC_OLD:

@@ -15,8 +15,8 @@ cdef enum Verdict:
     SYNC_GAP = 3
 
 cdef enum:
-    #: messages of a source ahead of the book that are let pass while another source is in step: 64 depth messages are
-    #: seconds, far more than two connections of one venue lie apart
+    #: messages of a source ahead of a book that does not move, let pass while another source is in step: 64 depth
+    #: messages are seconds, far more than two connections of one venue lie apart
     AHEAD_LIMIT = 64
 
 #: a source's own chain

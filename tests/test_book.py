@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sortedcontainers import SortedDict
@@ -98,3 +99,77 @@ def test_a_cleared_book_is_empty_and_usable():
     assert book.levels() == ([], [])
     book.apply([(7, 1)], [])
     assert book.levels() == ([(7, 1)], [])
+
+
+@given(
+    st.lists(st.tuples(st.lists(st.tuples(st.integers(1, 5_000), st.integers(0, 3)), max_size=60), st.booleans()),
+             max_size=60),
+    st.sampled_from([0, 1, 3]),
+)  # fmt: skip
+@settings(max_examples=max(25, settings.default.max_examples))
+def test_within_its_coverage_a_book_that_gave_up_levels_is_still_exact(messages, tick):
+    # Room for 64 levels outside of the window, and prices that mostly lie outside of it.
+    book, model = PyBook(tick, 64), Model()
+    for changes, asks in messages:
+        spread = [(px * (WINDOW // 50) + px % 3, sz) for px, sz in changes]
+        sides = ([], spread) if asks else (spread, [])
+        book.apply(*sides)
+        model.apply(*sides)
+        book.check()
+        for mine, wanted, worst, sign in zip(book.levels(), model.levels(), book.complete_to, (1, -1), strict=True):
+            if worst is None:
+                assert mine == wanted
+            else:
+                assert [level for level in mine if sign * level[0] >= sign * worst] == [
+                    level for level in wanted if sign * level[0] >= sign * worst
+                ]
+                # Of what lies beyond it knows some levels, and those as they are.
+                assert set(mine) <= set(wanted)
+
+
+def test_a_book_gives_up_levels_on_one_side_only_and_a_clear_forgets_that():
+    book = PyBook(0, 64)
+    book.apply([(px, 1) for px in range(1, 2000)], [(5000, 1)])
+    assert book.complete_to[0] is not None
+    assert book.complete_to[1] is None
+    book.clear()
+    assert book.complete_to == (None, None)
+
+
+@pytest.mark.parametrize("tick", [1, 100, 2**40, 2**46, 2**46 + 1])
+@pytest.mark.parametrize("greatest", [2**63 - 1, 2**62])
+def test_prices_at_the_end_of_int64_come_and_go(tick, greatest):
+    px = greatest // tick * tick
+    for side in (0, 1):
+        book = PyBook(tick)
+        model = Model()
+        for levels in ([(px, 1)], [(px - tick, 2)], [(tick, 3)], [(px, 0)], [(px - tick, 0)], [(tick, 0)]):
+            update = (levels, []) if side == 0 else ([], levels)
+            book.apply(*update)
+            model.apply(*update)
+            book.check()
+            assert book.levels() == model.levels()
+
+
+def test_a_limit_gives_the_best_levels():
+    book = PyBook(10)
+    book.apply([(px, px) for px in range(10, 1000, 7)], [(px, px) for px in range(1000, 2000, 7)])
+    bids, asks = book.levels()
+    for limit in (0, 1, 5, 1000):
+        assert book.levels(limit) == (bids[:limit], asks[:limit])
+
+
+def test_removing_what_was_never_there_changes_nothing():
+    book = PyBook(5)
+    book.apply([(50, 0), (51, 0), (10**9, 0)], [(50, 0)])
+    book.check()
+    assert book.levels() == ([], [])
+    book.apply([(50, 1)], [])
+    book.apply([(45, 0), (52, 0), (10**9, 0)], [(50, 0)])
+    assert book.levels() == ([(50, 1)], [])
+
+
+def test_the_last_of_equal_prices_in_one_message_stands():
+    book = PyBook(1)
+    book.apply([(10, 1), (10, 2), (10, 0), (10, 3)], [(20, 1), (20, 0)])
+    assert book.levels() == ([(10, 3)], [])

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import random
+from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import OracleBook
-from pipeline import Pipeline, frame, rest_book, spot_depth
+from oracles import OracleBook, read_2024
+from pipeline import Pipeline, frame, instrument, rest_book, spot_depth
+
+from fastfeed.protocol import open_market
+from fastfeed_core.decoders.binance import BinanceDecoder
 
 BIDS, ASKS = [["100.00", "1.0"], ["99.00", "2.0"]], [["101.00", "1.0"]]
 
@@ -157,3 +162,221 @@ def test_two_connections_with_losses_never_show_a_wrong_book(seed):
                     assert pipeline.levels() == history[pipeline.market.sequence]
     if not delivered_by_nobody and not any(queues) and pipeline.counters()["gaps"] == 0:
         assert pipeline.market.sequence == sequence
+
+
+def test_a_gap_drops_the_book_of_its_instrument_and_no_other():
+    pipeline = Pipeline()
+    other = open_market(pipeline.hub, instrument("binance:ETH/USDT"), True)
+    pipeline.connections[0].route("ethusdt@depth@100ms", "BTCUSDT", "book", other)
+    pipeline.snapshot(rest_book(10, BIDS, ASKS))
+    other.expect_snapshot()
+    assert other.apply_snapshot(BinanceDecoder(), rest_book(500, BIDS, ASKS), 0, 1)
+    pipeline.receive(diff(12, 13))
+    assert not pipeline.market.live
+    assert other.live
+    pipeline.receive(frame(spot_depth(501, 502, [["99.50", "7.0"]]), "ethusdt@depth@100ms"))
+    assert (other.live, other.sequence, len(other.levels()[0])) == (True, 502, 3)
+    assert [market for market, *_ in pipeline.hub.attention()] == [pipeline.market]
+
+
+def test_a_message_that_was_late_is_old_and_one_that_was_early_is_a_gap():
+    pipeline = Pipeline()
+    pipeline.snapshot(rest_book(10, BIDS, ASKS))
+    pipeline.receive(diff(11, 12))
+    pipeline.receive(diff(14, 15))
+    assert not pipeline.market.live
+    # What was missing comes too late: there is no book any more that it could belong to.
+    pipeline.receive(diff(13, 13))
+    assert not pipeline.market.live
+    assert pipeline.levels() == ([], [])
+
+
+def test_a_new_connection_and_a_new_snapshot_make_a_new_book():
+    pipeline = Pipeline()
+    pipeline.snapshot(rest_book(10, [["55.00", "5.0"]], [["155.00", "5.0"]]))
+    pipeline.connections[0].close(5)
+    assert pipeline.market.source_count == 0
+    pipeline.connections.append(pipeline.connect())
+    assert pipeline.market.source_count == 1
+    pipeline.market.expect_snapshot()
+    pipeline.receive(diff(21, 22), 1)
+    assert pipeline.snapshot(rest_book(20, BIDS, ASKS))
+    bids, asks = pipeline.levels()
+    assert [px for px, _ in bids] == [100, Decimal("99.5"), 99]
+    assert [px for px, _ in asks] == [101]
+
+
+def test_a_new_connection_takes_over_without_a_gap_if_it_is_in_step_before_the_old_one_goes():
+    pipeline = Pipeline()
+    pipeline.snapshot(rest_book(10, BIDS, ASKS))
+    pipeline.receive(diff(11, 12))
+    pipeline.connections.append(pipeline.connect())
+    pipeline.receive(diff(13, 14), 1)
+    pipeline.connections[0].close(5)
+    assert pipeline.market.live
+    assert [event.kind for event in pipeline.receive(diff(15, 16), 1)] == ["delta"]
+
+
+def test_a_new_connection_that_has_not_said_anything_does_not_keep_the_book():
+    pipeline = Pipeline()
+    pipeline.snapshot(rest_book(10, BIDS, ASKS))
+    pipeline.connections.append(pipeline.connect())
+    pipeline.connections[0].close(5)
+    assert not pipeline.market.live
+
+
+def test_what_a_dead_connection_had_brought_while_a_snapshot_was_awaited_is_forgotten():
+    pipeline = Pipeline(connections=2)
+    pipeline.market.expect_snapshot()
+    pipeline.receive(diff(11, 12), 0)
+    pipeline.receive(diff(13, 14), 0)
+    pipeline.receive(diff(13, 14), 1)
+    pipeline.connections[0].close(5)
+    if not pipeline.market.holding:
+        pipeline.market.expect_snapshot()
+        pipeline.receive(diff(15, 16), 1)
+    assert not pipeline.snapshot(rest_book(10, BIDS, ASKS))
+    assert not pipeline.market.live
+
+
+def test_a_source_that_stays_one_message_ahead_of_a_sound_one_makes_no_gap():
+    # The first one loses a single message. From then on each of its messages comes before the book is there, and the
+    # other connection, which is always one behind, brings every one of them.
+    pipeline = Pipeline(connections=2)
+    pipeline.snapshot(rest_book(10, BIDS, ASKS))
+    for number in range(11, 400):
+        if number != 20:
+            pipeline.receive(diff(number, number), 0)
+        if number > 11:
+            pipeline.receive(diff(number - 1, number - 1), 1)
+        assert pipeline.market.live, f"dropped at {number}"
+    assert pipeline.counters()["gaps"] == 0
+
+
+@given(st.floats(0, 0.6), st.integers(0, 2**32), st.booleans())
+def test_while_one_connection_loses_nothing_the_losses_of_another_cost_nothing(loss, seed, sound_is_slow):
+    rng = random.Random(seed)
+    pipeline = Pipeline(connections=2)
+    pipeline.snapshot(rest_book(10, BIDS, ASKS))
+    queues: list[list[int]] = [[], []]  # of the sound one, of the other
+    for number in range(11, 211):
+        queues[0].append(number)
+        if rng.random() >= loss:
+            queues[1].append(number)
+        for which, queue in enumerate(queues):
+            # Neither lies more than 20 messages behind, far fewer than a source may be ahead.
+            while queue and (len(queue) > 20 or rng.random() < (0.3 if sound_is_slow and which == 0 else 0.6)):
+                at = queue.pop(0)
+                pipeline.receive(diff(at, at), which)
+                assert pipeline.market.live
+    for which, queue in enumerate(queues):
+        for at in queue:
+            pipeline.receive(diff(at, at), which)
+    assert pipeline.market.live
+    assert pipeline.market.sequence == 210
+    assert pipeline.levels()[0][1] == (Decimal("99.5"), Decimal(210))
+
+
+@given(st.integers(1, 3), st.floats(0, 0.4), st.integers(0, 2**32))
+def test_connections_with_losses_repairs_and_reconnects_never_show_a_wrong_book(count, loss, seed):
+    rng = random.Random(seed)
+    pipeline = Pipeline(connections=count)
+    truth = OracleBook()
+    truth.load({"lastUpdateId": 10, "bids": BIDS, "asks": ASKS})
+    history = {10: truth.levels()}
+    queues: list[list[bytes]] = [[] for _ in range(count)]
+    numbers = list(range(count))  # of the connections that the queues lead to
+    replies: list[tuple[int, bytes]] = []
+    lived = False
+    for step in range(120):
+        first = truth.sequence + 1
+        message = spot_depth(first, first + rng.randrange(3), *(
+            [[f"{rng.randrange(*span)}.00", f"{rng.randrange(3)}.0"] for _ in range(rng.randrange(3))]
+            for span in ((90, 100), (101, 111))
+        ))  # fmt: skip
+        truth.apply(message)
+        history[truth.sequence] = truth.levels()
+        for queue in queues:
+            if rng.random() >= loss:
+                queue.append(frame(message))
+        if not pipeline.market.live and not pipeline.market.holding:
+            pipeline.market.expect_snapshot()
+            # The reply is made now or a little earlier, and comes later.
+            replies.append((step + rng.randrange(4), truth.snapshot()))
+        for place, queue in enumerate(queues):
+            while queue and rng.random() < 0.6:
+                pipeline.receive(queue.pop(0), numbers[place])
+                if pipeline.market.live:
+                    assert pipeline.levels() == history[pipeline.market.sequence]
+        if replies and replies[0][0] <= step:
+            if not pipeline.snapshot(replies.pop(0)[1]) and pipeline.market.holding:
+                pipeline.market.abandon_snapshot()
+            replies.clear()
+        if rng.random() < 0.02:
+            place = rng.randrange(count)
+            pipeline.connections[numbers[place]].close(pipeline.ts)
+            queues[place] = []
+            numbers[place] = len(pipeline.connections)
+            pipeline.connections.append(pipeline.connect())
+        if pipeline.market.live:
+            lived = True
+            assert pipeline.levels() == history[pipeline.market.sequence]
+        else:
+            assert pipeline.levels() == ([], [])
+    assert lived
+
+
+CHECKPOINT = 250
+
+
+@pytest.fixture(scope="module")
+def traffic(recordings):
+    """By product: what it is, its diffs, and the venue's true book before every 250th of them."""
+    out = {}
+    usdm = instrument("binance:BTC/USDT:USDT", "0.10", "0.001")
+    for product, what in (("spot", instrument()), ("usdm", usdm)):
+        messages = list(read_2024(recordings, product))
+        truth, diffs, checkpoints = OracleBook(), [], {}
+        # The reply stands among the diffs, some of which came before it and are needed.
+        truth.load(json.loads(next(text for text in messages if not text.startswith(b'{"stream"'))))
+        for text in messages:
+            if b"@depth" in text[:30]:
+                data = json.loads(text)["data"]
+                if data["u"] <= truth.sequence:
+                    continue
+                if len(diffs) % CHECKPOINT == 0:
+                    checkpoints[len(diffs)] = truth.snapshot()
+                truth.apply(data)
+                diffs.append((text, data))
+        out[product] = what, diffs, checkpoints
+    return out
+
+
+@given(st.sampled_from(["spot", "usdm"]), st.integers(0, 10**9), st.integers(1, 30))
+@settings(max_examples=max(20, settings.default.max_examples // 10))
+def test_any_one_lost_diff_of_real_traffic_is_seen_at_the_next_and_repaired(traffic, product, where, later):
+    what, diffs, checkpoints = traffic[product]
+    lost = where % (len(diffs) - 2 * later - 2)
+    start = lost // CHECKPOINT * CHECKPOINT
+    truth = OracleBook()
+    truth.load(json.loads(checkpoints[start]))
+    depth = json.loads(diffs[0][0])["stream"]
+    pipeline = Pipeline(what, depth=depth)
+    assert pipeline.snapshot(checkpoints[start])
+    for text, data in diffs[start:lost]:
+        pipeline.receive(text)
+        truth.apply(data)
+    assert pipeline.levels() == truth.levels()
+    truth.apply(diffs[lost][1])
+    for text, data in diffs[lost + 1 : lost + 1 + later]:
+        pipeline.receive(text)
+        truth.apply(data)
+        assert not pipeline.market.live
+        assert pipeline.levels() == ([], [])
+    assert pipeline.counters()["gaps"] == 1
+    assert pipeline.snapshot(truth.snapshot())
+    for text, data in diffs[lost + 1 + later : lost + 1 + 2 * later]:
+        pipeline.receive(text)
+        truth.apply(data)
+    assert pipeline.market.sequence == truth.sequence
+    assert pipeline.levels() == truth.levels()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastfeed_core.ring import Ring
@@ -105,3 +107,87 @@ def test_a_record_may_be_as_large_as_said_and_not_larger():
 def test_a_capacity_that_is_no_power_of_two_is_refused(capacity):
     with pytest.raises(ValueError, match="power of two"):
         Ring(capacity)
+
+
+@given(st.integers(1, 1500), st.integers(0, 2**32))
+@settings(max_examples=max(30, settings.default.max_examples // 2))
+def test_every_position_that_was_passed_leads_back_to_its_record(count, seed):
+    rng = random.Random(seed)
+    ring = Ring(65536)
+    written = [payload(number, rng.choice([rng.randrange(8, 60), rng.randrange(8, 490)])) for number in range(count)]
+    for body in written:
+        ring.write(body)
+    ring.flush()
+    ring.seek("oldest")
+    places: list[tuple[int, int]] = []
+    while True:
+        at = ring.position
+        found = ring.read()
+        if found is None:
+            break
+        places.append((at, found[0]))
+    assert [seq for _, seq in places] == list(range(places[0][1], count))
+    assert ring.lost == 0 or places[0][1] > 0
+    for at, seq in rng.choices(places, k=5):
+        ring.seek(at)
+        assert ring.position == at
+        assert ring.read() == (seq, 1, written[seq])
+        following = ring.read()
+        assert following == (None if seq + 1 == count else (seq + 1, 1, written[seq + 1]))
+    # No record starts inside of another, nor off the line.
+    at, seq = rng.choice(places)
+    ring.seek(at)
+    ring.read()
+    lines = (16 + len(written[seq]) + 63) // 64
+    start = ring.position - 64 * lines  # behind the padding that may stand before it
+    for offset in {1, 8, 63, *(64 * line for line in range(1, lines))}:
+        with pytest.raises(ValueError, match="no record starts"):
+            ring.seek(start + offset)
+
+
+@given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 300)), max_size=10), sizes)
+def test_what_was_read_and_what_was_lost_make_what_was_written(steps, size):
+    ring = Ring(65536)
+    total = read = 0
+    for writes, reads in [*steps, (0, 100_000)]:
+        for _ in range(writes):
+            ring.write(payload(total, size))
+            total += 1
+        for _ in range(reads):
+            found = ring.read()
+            if found is None:
+                break
+            read += 1
+            assert found == (read + ring.lost - 1, 1, payload(found[0], size))
+    assert read + ring.lost == total == ring.written
+
+
+def test_laps_of_the_largest_and_the_smallest_records_are_counted_exactly():
+    ring = Ring(65536)
+    total = read = 0
+    for lap in range(40):
+        for number in range(1, 200 + lap * 37):
+            ring.write(payload(total, ring.max_payload if number % 3 else 8))
+            total += 1
+        for _ in range(10):
+            seq, _, body = ring.read()
+            read += 1
+            assert seq == read + ring.lost - 1
+            assert body == payload(seq, len(body))
+    while ring.read() is not None:
+        read += 1
+    assert read + ring.lost == total
+    assert ring.lost > 0
+
+
+def test_the_kind_of_a_record_is_kept():
+    ring = Ring(65536)
+    for kind in (1, 2, 200, 254):
+        ring.write(b"x", kind)
+        assert ring.read()[1] == kind
+
+
+def test_an_empty_payload_is_a_record():
+    ring = Ring(65536)
+    ring.write(b"")
+    assert ring.read() == (0, 1, b"")
