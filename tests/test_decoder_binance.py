@@ -7,8 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from oracles import Refused, StrictBinance
 from pipeline import Pipeline, frame, instrument, rest_book, spot_depth
 
 USDM = instrument("binance:BTC/USDT:USDT", "0.10", "0.001")
@@ -228,3 +229,161 @@ def test_a_snapshot_that_repeats_a_field_is_refused(field):
     text = json.dumps(body)[:-1] + f',"{field}":{json.dumps(body[field])}}}'
     with pytest.raises(ValueError, match="repeated"):
         Pipeline().snapshot(text.encode())
+
+
+TOPICS = {"btcusdt@depth@100ms": "book", "btcusdt@bookTicker": "bbo", "btcusdt@trade": "trade",
+          "btcusdt@aggTrade": "trade"}  # fmt: skip
+MANY = settings(max_examples=max(150, settings.default.max_examples))
+JUNK = [None, True, False, 0, -1, 1.5, "", "x", "-1", "1e2", "0.1e1", "01", "1.", "+1", " 1", "1 ", "0", "-0", "0.0",
+        [], {}, [1], 2**53, 2**62, 2**63 - 1, 2**63, 2**64, 10**30, "9223372036854775807", "1e400", "1e-400", "NaN",
+        "0.000000001", "12345678.12345678", "123456789012345678901", "ETHUSDT", "BTCUSDT", [["1", "2"]],
+        [["1", "2"], ["1"]], [["1", "2", "3"]], [[1, 2.50]], [["1", None]], ["12"], [[["1"], "2"]], "bookTicker", "trade", "aggTrade",
+        "depthUpdate"]  # fmt: skip
+
+
+def outcome(name: str, text: bytes, before: int | None) -> tuple[int, dict[str, Any] | None]:
+    """How many frames were refused (0 or 1), and the event that came out, as the strict reader says it."""
+    pipeline = Pipeline(SAMPLES[name][0])
+    if before is not None:
+        assert pipeline.snapshot(rest_book(before, [["60000.00", "1.000"]], [["70000.00", "2.000"]]))
+        pipeline.events()
+    events = [event for event in pipeline.receive(text) if event.kind != "status"]
+    assert len(events) <= 1
+    if not events:
+        return pipeline.row()["malformed"], None
+    (event,) = events
+    found = {"kind": event.kind, "ts_event": event.ts_event, "ts_send": event.ts_send}
+    if event.kind == "delta":
+        found |= {"prev_sequence": event.prev_sequence, "sequence": event.sequence,
+                  "bids": [*map(tuple, event.bid_mantissas)], "asks": [*map(tuple, event.ask_mantissas)]}  # fmt: skip
+    elif event.kind == "bbo":
+        found |= {key: getattr(event, key) for key in ("sequence", "bid_px", "bid_sz", "ask_px", "ask_sz")}
+    else:
+        found |= {key: getattr(event, key) for key in ("trade_id", "px", "sz", "side")}
+    return pipeline.row()["malformed"], found
+
+
+def hold_against_the_strict_reader(name: str, text: bytes) -> None:
+    what = SAMPLES[name][0] or instrument()
+    why = None
+    try:
+        wanted = StrictBinance(what.px_exp, what.sz_exp, TOPICS).read(text)
+    except Refused as refusal:
+        why = refusal
+    if why is not None:
+        assert outcome(name, text, before_of(name)) == (1, None), f"must be refused: {why}"
+        return
+    before = None
+    if wanted is not None and wanted["kind"] == "delta":
+        before = max(wanted["prev_sequence"], 0)
+        if before >= wanted["sequence"]:
+            wanted = None  # 0 to 0: nothing can stand before it
+    assert outcome(name, text, before) == (0, wanted)
+
+
+def before_of(name: str) -> int:
+    data = json.loads(SAMPLES[name][2])
+    return data.get("pu", data.get("U", 1) - 1)
+
+
+@samples
+@MANY
+@given(data=st.data())
+def test_any_values_in_any_order_are_read_as_a_strict_reader_reads_them(name, data):
+    _, topic, payload = SAMPLES[name]
+    fields = json.loads(payload)
+    for key in data.draw(st.lists(st.sampled_from(sorted(fields)), max_size=2)):
+        # Values of other fields are the likeliest to be taken for something that they are not.
+        fields[key] = data.draw(st.sampled_from([*JUNK, *fields.values()]))
+    order = list(fields.items())
+    if data.draw(st.booleans()):
+        order = data.draw(st.permutations(order))
+    if data.draw(st.booleans()):
+        order.insert(
+            data.draw(st.integers(0, len(order))), (data.draw(st.sampled_from([*"eETsUubBaAtpqmXM", "pu"])), 1)
+        )
+    if data.draw(st.booleans()):
+        del order[data.draw(st.integers(0, len(order) - 1))]
+    inner = ",".join(f"{json.dumps(key)}:{json.dumps(value, separators=(',', ':'))}" for key, value in order)
+    space = data.draw(st.sampled_from(["", "", " ", "\n\t"]))
+    text = f'{{"stream":{space}"{topic}","data":{{{inner}}}{space}}}'.encode()
+    hold_against_the_strict_reader(name, text)
+
+
+@samples
+@MANY
+@given(data=st.data())
+def test_flipped_lost_and_doubled_bytes_are_read_as_a_strict_reader_reads_them(name, data):
+    text = bytearray(whole(name))
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(text) - 1))
+        how = data.draw(st.sampled_from(["flip", "set", "drop", "double", "swap"]))
+        if how == "flip":
+            text[at] ^= 1 << data.draw(st.integers(0, 7))
+        elif how == "set":
+            text[at] = data.draw(st.sampled_from(b'0123456789."-,:eE+[]{} \\\x00\x80\xff'))
+        elif how == "drop":
+            del text[at]
+        elif how == "double":
+            text.insert(at, text[at])
+        else:
+            other = data.draw(st.integers(0, len(text) - 1))
+            text[at], text[other] = text[other], text[at]
+    assume(b"\\" not in text)  # spellings by escape are another test's
+    hold_against_the_strict_reader(name, bytes(text))
+
+
+@samples
+def test_every_single_byte_of_a_message_matters_or_is_ignored_on_purpose(name):
+    text = whole(name)
+    for at in range(len(text)):
+        for other in (b"0", b'"', b"}", b"."):
+            hold_against_the_strict_reader(name, text[:at] + other + text[at + 1 :])
+
+
+def test_a_field_that_is_repeated_by_an_escaped_spelling_is_refused():
+    text = frame(json.loads(SAMPLES["spot-depth"][2]))[:-2] + b',"\\u0075":170}}'
+    assert [event.kind for event in live("spot-depth").receive(text)] == ["status"]
+
+
+@pytest.mark.parametrize("name", [name for name in SAMPLES if "depth" in name])
+def test_truncations_leave_the_book_as_it_was_or_drop_it(name):
+    pipeline = live(name)
+    before = pipeline.levels()
+    text = whole(name)
+    for size in range(len(text)):
+        pipeline.receive(text[:size])
+        assert pipeline.levels() == (before if pipeline.market.live else ([], []))
+    if pipeline.market.live:
+        assert pipeline.receive(text)[0].kind == "delta"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b'{"lastUpdateId":1,"bids":[]}', id="asks-missing"),
+        pytest.param(b'{"bids":[],"asks":[]}', id="id-missing"),
+        pytest.param(b'{"lastUpdateId":-1,"bids":[],"asks":[]}', id="id-negative"),
+        pytest.param(b'{"lastUpdateId":1,"bids":[["1","1","1"]],"asks":[]}', id="three-in-a-pair"),
+        pytest.param(b'{"lastUpdateId":1,"bids":[["1","-1"]],"asks":[]}', id="size-negative"),
+        pytest.param(b'{"lastUpdateId":1,"bids":[["1","0.00000001"]],"asks":[]}', id="size-inexact"),
+        pytest.param(b'{"lastUpdateId":1,"bids":[],"asks":[]} x', id="text-behind-it"),
+        pytest.param(b'{"code":-1121,"msg":"Invalid symbol."}', id="an-error"),
+        pytest.param(b"", id="nothing"),
+    ],
+)
+def test_a_snapshot_that_is_not_of_the_venues_shape_is_refused(body):
+    pipeline = Pipeline()
+    with pytest.raises(ValueError, match=r"field|number|JSON|ended") as refusal:
+        pipeline.snapshot(body)
+    assert 0 <= refusal.value.args[2] <= len(body)
+    assert not pipeline.market.live
+
+
+@given(st.data())
+def test_every_truncation_of_a_snapshot_is_refused(data):
+    body = rest_book(10, [["100.00", "1.0"]], [["101.00", "1.0"]])
+    pipeline = Pipeline()
+    with pytest.raises(ValueError, match=r"ended|not JSON|field"):
+        pipeline.snapshot(body[: data.draw(st.integers(0, len(body) - 1))])
+    assert pipeline.levels() == ([], [])

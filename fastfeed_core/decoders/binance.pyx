@@ -278,6 +278,8 @@ cdef int _read_depth(Cursor* c, const Route* route, Event* event) noexcept nogil
     cdef int code = cursor_first_key(c, &key)
     cdef int status
     while code == 1:
+        if key.escaped:
+            return SHAPE                    # could be a known name in other words
         name = span_word(&key)
         bit = 0
         if name == KEY_e:
@@ -377,6 +379,8 @@ cdef int _read_quote_or_trade(Cursor* c, const Route* route, Event* event) noexc
     event.ts_event = ABSENT
     event.ts_send = ABSENT
     while code == 1:
+        if key.escaped:
+            return SHAPE                    # could be a known name in other words
         name = span_word(&key)
         bit = 0
         if name == KEY_e:
