@@ -33,7 +33,7 @@ from fastfeed_core.ring cimport (
     ff_ring_seek_tail,
     ring_copy,
 )
-from fastfeed_core.wake cimport ff_prepare_sleep, ff_sleep
+from fastfeed_core.wake cimport ff_monotonic, ff_prepare_sleep, ff_sleep
 
 from fastfeed_core import records
 from fastfeed_core.message import KINDS
@@ -319,17 +319,19 @@ cdef class Subscription:
         return self._has_more()
 
     cdef bint _look(self, bint spin, int64_t timeout_ns) noexcept nogil:
-        # About 40 ns a look with the pause, a microsecond with a yield; the caller only needs a rough bound.
-        cdef int64_t left = timeout_ns // 40 if spin else timeout_ns // 1000
-        while left > 0:
-            if self._has_more():
-                return True
-            if spin:
-                ff_relax()
-            else:
-                sched_yield()
-            left -= 1
-        return False
+        cdef int64_t until = ff_monotonic() + timeout_ns
+        cdef int _i
+        while True:
+            # A clock read costs as much as a look, and a yield may take a whole time slice.
+            for _i in range(256 if spin else 4):
+                if self._has_more():
+                    return True
+                if spin:
+                    ff_relax()
+                else:
+                    sched_yield()
+            if ff_monotonic() >= until:
+                return self._has_more()
 
 
 cdef char* _row(Column* column, int64_t rows) except NULL:
