@@ -281,7 +281,7 @@ cdef void _place_window(Side* side, int64_t best) noexcept nogil:
     cdef int32_t slot, first, chunk_at, index
     cdef int64_t key
     cdef Chunk* chunk
-    if not -MAX_KEY < best < MAX_KEY:
+    if not -<int64_t>MAX_KEY < best < <int64_t>MAX_KEY:
         return                              # no real price; it stays in far, and the arithmetic inside of int64
     if side.placed and side.count:
         # Levels that leave the window go to far first: below it when it moves up, above it when it moves down.

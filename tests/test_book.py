@@ -173,3 +173,14 @@ def test_the_last_of_equal_prices_in_one_message_stands():
     book = PyBook(1)
     book.apply([(10, 1), (10, 2), (10, 0), (10, 3)], [(20, 1), (20, 0)])
     assert book.levels() == ([(10, 3)], [])
+
+
+def test_the_window_holds_what_lies_around_the_touch():
+    # Far levels are kept in order too, so only the place of a level tells: with room for none off the window nothing
+    # may be lost.
+    book = PyBook(1, 64)
+    levels = [(px, 1) for px in range(10_000, 20_000)]
+    book.apply([(20_000, 1)], [])
+    book.apply(levels, [])
+    assert book.levels()[0] == [(20_000, 1), *reversed(levels)]
+    assert book.complete_to == (None, None)
