@@ -84,3 +84,17 @@ def test_the_same_inputs_make_the_same_records():
         return out
 
     assert run() == run()
+
+
+def test_a_connection_that_goes_mute_is_given_up_and_its_books_come_back():
+    rig = Rig("stall:@60", seed=2, rate=10)
+    rig.run(5)
+    assert rig.sim.faults.counts.get("stall") == 1
+    assert rig.sim.faults.clear() is None
+    for _ in range(22):
+        rig.run(20)
+        if any("disconnected" in states for states in rig.states.values()):
+            break
+    assert any("disconnected" in states for states in rig.states.values())
+    rig.run_until_live()
+    assert rig.wrong == []

@@ -6,12 +6,12 @@ import argparse
 import asyncio
 import contextlib
 import json
-import math
 import signal
 import sys
 from collections.abc import Coroutine
 from typing import Any
 
+from fastfeed.cli.arguments import count, not_negative, positive
 from fastfeed.sim.faults import SYNTAX, FaultPlan
 from fastfeed.sim.interface import Knobs
 from fastfeed.sim.profiles import VENUES
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--hold",
-        type=float,
+        type=not_negative,
         default=2.0,
         metavar="S",
         help="of a replay: seconds to wait, where a book was recorded, for a client that asks for it; 2 unless given",
@@ -55,26 +55,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--rate",
-        type=_positive,
+        type=positive,
         default=DEFAULTS.rate,
         metavar="N",
         help=f"order flow events per second and instrument; {DEFAULTS.rate:g} unless given",
     )
     parser.add_argument(
         "--levels",
-        type=_count,
+        type=count,
         default=DEFAULTS.levels,
         metavar="N",
         help=f"price levels a side of the simulated books; {DEFAULTS.levels} unless given",
     )
-    parser.add_argument("--symbols", type=_count, metavar="N", help="instruments per product; more are invented")
+    parser.add_argument("--symbols", type=count, metavar="N", help="instruments per product; more are invented")
     for name, what in (
         ("ping-interval", "between the venue's pings"),
         ("pong-timeout", "until a connection that does not answer them is closed"),
         ("lifetime", "until a connection is closed for its age"),
     ):
         parser.add_argument(
-            f"--{name}", type=_positive, metavar="S", help=f"seconds {what}; the venue's own unless given"
+            f"--{name}", type=positive, metavar="S", help=f"seconds {what}; the venue's own unless given"
         )
 
 
@@ -158,18 +158,4 @@ def _faults(text: str) -> str:
 
 
 def _speed(text: str) -> float | None:
-    return None if text == FULL_SPEED else _positive(text)
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"expected more than 0, was {text}")
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, was {text}")
-    return value
+    return None if text == FULL_SPEED else positive(text)
