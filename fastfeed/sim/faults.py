@@ -8,10 +8,12 @@
     truncate      the frame is cut in the middle
     stall         the connection goes mute, and stays open
     disconnect    the connection is cut
-    old_snapshot  a REST book is answered from the past
+    reset         the venue restarts the sequence of that instrument's book, where it ever does
+    old_snapshot  a book is answered from the past, by REST or as the first message of a stream
     429, 418      a REST call is refused for its rate, or for a ban
 
-The first seven act on market data frames, the last three on REST calls. Acknowledgements and pings pass.
+The last two act on REST calls, old_snapshot on those and on snapshots in a stream, all others on market data frames.
+Acknowledgements and pings pass.
 """
 
 from __future__ import annotations
@@ -22,8 +24,9 @@ from random import Random
 
 from fastfeed.sim.frames import Abort, Frame, Output
 
-STREAM_FAULTS = ("drop", "gap", "duplicate", "reorder", "garbage", "truncate", "stall", "disconnect")
+STREAM_FAULTS = ("drop", "gap", "duplicate", "reorder", "garbage", "truncate", "stall", "disconnect", "reset")
 REST_FAULTS = ("old_snapshot", "429", "418")
+SNAPSHOT_FAULTS = ("old_snapshot",)
 GAP_FRAMES = 5
 GARBAGE = b"\x00not json {"
 
@@ -89,11 +92,11 @@ class FaultPlan:
         """Read the syntax of the command line; ValueError says what was wrong."""
         return cls([_parse_fault(part) for part in text.split(",") if part.strip()], seed)
 
-    def rest_fault(self, target: str) -> str:
-        """Return the fault that a REST call to `target` gets, or an empty string."""
+    def rest_fault(self, target: str, kinds: tuple[str, ...] = REST_FAULTS) -> str:
+        """Return the fault of `kinds` that a REST call to `target` gets, or an empty string."""
         struck = ""
         for fault in self.faults:
-            if fault.kind in REST_FAULTS and fault.strikes(self.rng, target) and not struck:
+            if fault.kind in kinds and fault.strikes(self.rng, target) and not struck:
                 struck = fault.kind
                 self.count(struck)
         return struck
@@ -113,6 +116,7 @@ class FaultLink:
 
     def __init__(self, plan: FaultPlan) -> None:
         self.is_mute = False
+        self.resets: list[str] = []
         self._plan = plan
         self._bursts: dict[str, tuple[Fault, int]] = {}
         self._held: dict[str, Frame] = {}
@@ -121,6 +125,8 @@ class FaultLink:
         """Return what is sent in place of an intended frame."""
         if self.is_mute:
             return []
+        if frame.stale and self._plan.rest_fault(frame.topic, SNAPSHOT_FAULTS):
+            frame = Frame(frame.stale, frame.topic, frame.name)
         kind = self._strike(frame)
         if not kind:
             return self._release(frame)
@@ -143,6 +149,8 @@ class FaultLink:
             case "disconnect":
                 self.is_mute = True
                 return [Abort()]
+            case "reset":
+                self.resets.append(frame.name)
         return self._release(frame)
 
     def _strike(self, frame: Frame) -> str:

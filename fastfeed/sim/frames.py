@@ -16,13 +16,15 @@ class Frame:
     """A message to the client.
 
     `topic` is the name under which the client subscribed and `name` the unified name of the instrument; both are empty
-    for acknowledgements and other control messages, which faults leave alone.
+    for acknowledgements and other control messages, which faults leave alone. `stale` is what the fault of an old
+    snapshot sends instead, where the frame is a snapshot.
     """
 
     payload: bytes
     topic: str = ""
     name: str = ""
     binary: bool = False
+    stale: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

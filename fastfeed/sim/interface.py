@@ -6,8 +6,8 @@ names a venue stands below `profiles/`.
 
 Market data flow in two steps. A profile's `advance` yields each `Publication` once, at the moment when the true book is
 exactly the one that it speaks of. Each `Session` then says which frames it makes of it for its client: none, one, or
-several. A venue that sends the book in the stream answers a subscription with the snapshot from `Session.receive`; one
-whose clients ping does so there, too.
+several. A venue that sends the book in the stream answers a subscription with the snapshot from `Session.receive`, as a
+`Frame` with its topic and name; one whose clients ping does so there, too.
 """
 
 from __future__ import annotations
@@ -136,8 +136,16 @@ class Profile(Protocol):
     def next_due(self) -> int | None:
         """Return when `advance` will next have something to do, ns; None if never."""
 
+    def reset(self, name: str) -> None:
+        """Let the venue restart the sequence of an instrument's book, as it does; nothing where it never does."""
+
     def true_book(self, name: str) -> TrueBook:
         """Return the book of now; KeyError without such an instrument or in a replay."""
 
     def book_at(self, name: str, sequence: int) -> TrueBook:
-        """Return the book as it stood at a sequence of the venue; needs the journal."""
+        """Return the book as it stood at a sequence of the wire, of the venue's default channel; needs the journal.
+
+        Raises
+        ------
+        ValueError : nothing was published with that sequence.
+        """

@@ -37,7 +37,9 @@ class Instrument:
     """What the simulated venue lists.
 
     `name` is the unified symbol without the venue. `tick_size` and `lot_size` keep the decimals with which the venue
-    writes them. `price` is where the random walk starts, `size` the mean size of a level. `expiry` is ns, None without.
+    writes them. `price` is where the random walk starts, `size` the mean size of a level. `expiry` is ns, None without;
+    `option` is "call" or "put". Sizes are in the venue's own unit, of which one is worth `contract_size`: of the base, or
+    of the quote where the contract is `inverse`.
     """
 
     name: str
@@ -50,6 +52,10 @@ class Instrument:
     size: Decimal
     settle: str | None = None
     expiry: int | None = None
+    strike: Decimal | None = None
+    option: str | None = None
+    contract_size: Decimal = Decimal(1)
+    inverse: bool = False
 
 
 class Change(NamedTuple):

@@ -95,9 +95,22 @@ class Connection:
             for index in span:
                 self.deliver(frames[index].publication)
 
+    def take_resets(self) -> list[str]:
+        """Return the instruments whose sequence a fault restarts, since the last call."""
+        resets, self._link.resets = self._link.resets, []
+        return resets
+
     def _emit(self, outputs: list[Output]) -> None:
-        if not self._link.is_mute:
-            self._append(outputs)
+        if self._link.is_mute:
+            return
+        for output in outputs:
+            # A snapshot in the stream is market data, though a subscription caused it.
+            if isinstance(output, Frame) and output.topic:
+                if self._sim.tap is not None:
+                    self._sim.tap(self, output)
+                self._append(self._link.apply(output))
+            else:
+                self._append([output])
 
     def _append(self, outputs: list[Output]) -> None:
         if self.is_closed:
@@ -198,6 +211,9 @@ class Simulator:
                 for connection in tuple(self._connections[venue]):
                     if connection.session.endpoint == publication.endpoint:
                         connection.deliver(publication)
+            for connection in self._connections[venue]:
+                for name in connection.take_resets():
+                    profile.reset(name)
         self.now = target
         for venue, profile in self.profiles.items():
             for timeline in profile.timelines:

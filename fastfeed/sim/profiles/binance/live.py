@@ -18,7 +18,7 @@ from fastfeed.sim.profiles.binance.products import (
 )
 from fastfeed.sim.profiles.binance.rest import Depth, Rest
 from fastfeed.sim.profiles.binance.session import BinanceSession, open_session
-from fastfeed.sim.profiles.binance.streams import LiveStreams, Writer
+from fastfeed.sim.profiles.binance.streams import BinanceStreams, Writer
 from fastfeed.sim.replay import Timeline
 
 
@@ -67,7 +67,7 @@ class LiveProfile:
         self._markets = {
             name: Market(rows, ids[name], knobs, f"{self.venue}/{name}", now) for name, rows in listed.items()
         }
-        self._streams = {name: LiveStreams(PRODUCTS[name], market, now) for name, market in self._markets.items()}
+        self._streams = {name: BinanceStreams(PRODUCTS[name], market, now) for name, market in self._markets.items()}
         self._rest = {
             name: Rest(PRODUCTS[name], LiveBooks(PRODUCTS[name], rows, self._markets[name]))
             for name, rows in listed.items()
@@ -89,6 +89,9 @@ class LiveProfile:
     def next_due(self) -> int:
         """Return when one of the markets has something to do, ns."""
         return min(streams.next_due() for streams in self._streams.values())
+
+    def reset(self, name: str) -> None:
+        """Do nothing: this venue's sequences never start again."""
 
     def true_book(self, name: str) -> TrueBook:
         """Return the true book of an instrument."""

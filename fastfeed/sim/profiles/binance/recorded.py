@@ -228,6 +228,9 @@ class RecordedProfile:
     def next_due(self) -> None:
         """Return None: see `timelines`."""
 
+    def reset(self, name: str) -> None:
+        """Do nothing, as a recording does."""
+
     def true_book(self, name: str) -> TrueBook:
         """Raise KeyError: a recording has no true book, only the REST one."""
         raise KeyError(name)

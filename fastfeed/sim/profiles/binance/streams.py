@@ -1,20 +1,12 @@
-"""The market data streams of Binance over a random market.
-
-A stream exists from its first subscription on and is shared by all connections, so that two connections see the same
-messages. Books and aggregate trades are collected over windows on a grid of the clock; the rest is sent at once.
-"""
+"""The market data streams of Binance over a random market: messages, and what each stream makes of an event."""
 
 from __future__ import annotations
 
-import heapq
 import re
-from collections.abc import Callable, Iterator
-from decimal import Decimal
-from typing import Protocol
 
-from fastfeed.sim.interface import Publication
 from fastfeed.sim.market import Event, Flow, Instrument, Market, Trade
 from fastfeed.sim.profiles.binance.products import SPOT, Product, pair, wire_decimals
+from fastfeed.sim.streams import LiveStreams, Stream, fixed_point
 
 # Streams of futures that the route /public serves; all others stand on /market.
 PUBLIC_KINDS = ("depth", "bookTicker", "trade")
@@ -119,18 +111,6 @@ class Writer:
         return text.encode()
 
 
-class Stream(Protocol):
-    """One stream: events go in, payloads come out, at once or when its window ends."""
-
-    interval: int
-
-    def on_event(self, event: Event) -> list[bytes]:
-        """Take what happened; return what is sent at once."""
-
-    def flush(self, ts: int) -> list[bytes]:
-        """End the window at `ts`; return what is sent for it."""
-
-
 class DepthStream:
     """Diffs of the book; `U` to `u` covers the window, or one event where the interval is 0."""
 
@@ -222,62 +202,33 @@ class AggregateStream:
         return payloads
 
 
-class LiveStreams:
+class BinanceStreams:
     """All streams of one product that somebody ever subscribed to."""
 
     def __init__(self, product: Product, market: Market, now: int) -> None:
-        self.market = market
         self._product = product
-        self._now = now
         self._flows = {flow.book.instrument.symbol: flow for flow in market.flows.values()}
-        self._streams: dict[str, Stream] = {}
-        self._by_symbol: dict[str, list[str]] = {symbol: [] for symbol in self._flows}
-        self._windows: list[tuple[int, str]] = []
+        self._live = LiveStreams(product.name, market, self._make, now)
+        self.next_due = self._live.next_due
+        self.advance = self._live.advance
 
     def resolve(self, stream: str, microseconds: bool) -> str | None:
         """Return the key of the stream that a client names, begin it if it is new; None if there is no such stream."""
+        key = stream + MICROSECONDS if microseconds else stream
+        return None if self._live.resolve(key) is None else key
+
+    def _make(self, key: str) -> tuple[Stream, Flow] | None:
+        stream, bar, _ = key.partition("|")
         symbol = stream.partition("@")[0].upper()
-        topic = stream + MICROSECONDS if microseconds else stream
         # Names are lowercase on the wire; one in capitals is accepted and silent.
-        if topic in self._streams or symbol not in self._flows or not stream.startswith(symbol.lower()):
-            return topic if topic in self._streams else None
-        made = self._make(stream, self._flows[symbol], 1_000 if microseconds else 1_000_000)
-        if made is None:
+        if symbol not in self._flows or not stream.startswith(symbol.lower()):
             return None
-        self._streams[topic] = made
-        self._by_symbol[symbol].append(topic)
-        if made.interval:
-            heapq.heappush(self._windows, (self._now - self._now % made.interval + made.interval, topic))
-        return topic
+        flow = self._flows[symbol]
+        made = self._make_kind(stream.partition("@")[2], flow, 1_000 if bar else 1_000_000)
+        return None if made is None else (made, flow)
 
-    def next_due(self) -> int:
-        """Return when the next event or end of a window is, ns."""
-        due = self.market.next_due()
-        return min(due, self._windows[0][0]) if self._windows else due
-
-    def advance(self, now: int) -> Iterator[Publication]:
-        """Let the market run up to `now`; yield each message while the true book is the one that it speaks of."""
-        while (due := self.next_due()) <= now:
-            self._now = max(self._now, due)
-            if self._windows and self._windows[0][0] == due:
-                topic = self._windows[0][1]
-                stream = self._streams[topic]
-                heapq.heapreplace(self._windows, (due + stream.interval, topic))
-                yield from self._publish(topic, stream.flush(due))
-            else:
-                event = self.market.step()
-                for topic in self._by_symbol[event.instrument.symbol]:
-                    yield from self._publish(topic, self._streams[topic].on_event(event))
-        self._now = now
-
-    def _publish(self, topic: str, payloads: list[bytes]) -> Iterator[Publication]:
-        name = self._flows[topic.partition("@")[0].upper()].book.instrument.name
-        for payload in payloads:
-            yield Publication(self._product.name, topic, name, payload)
-
-    def _make(self, stream: str, flow: Flow, unit: int) -> Stream | None:
+    def _make_kind(self, kind: str, flow: Flow, unit: int) -> Stream | None:
         writer = Writer(self._product, flow.book.instrument, unit)
-        kind = stream.partition("@")[2]
         if match := _DEPTH.fullmatch(kind):
             interval_ms = self._product.depth_ms if match[1] is None else int(match[1])
             return DepthStream(writer, flow, interval_ms * 1_000_000)
@@ -290,23 +241,6 @@ class LiveStreams:
                 interval = 0 if self._product is SPOT else 100_000_000
                 return AggregateStream(writer, interval, flow.book.sequence % 10**9)
         return None
-
-
-def fixed_point(step: Decimal, decimals: int) -> Callable[[int], str]:
-    """Return a function that writes a count of steps with a fixed number of decimals, exactly."""
-    scaled = step.scaleb(decimals)
-    factor = int(scaled)
-    if factor != scaled:
-        raise ValueError(f"step {step} has more than {decimals} decimals")
-    if not decimals:
-        return lambda count: str(count * factor)
-    unit = 10**decimals
-
-    def write(count: int) -> str:
-        whole, rest = divmod(count * factor, unit)
-        return f"{whole}.{rest:0{decimals}d}"
-
-    return write
 
 
 def _bool(flag: bool) -> str:
