@@ -38,8 +38,8 @@ class Instrument:
 
     `name` is the unified symbol without the venue. `tick_size` and `lot_size` keep the decimals with which the venue
     writes them. `price` is where the random walk starts, `size` the mean size of a level. `expiry` is ns, None without;
-    `option` is "call" or "put". Sizes are in the venue's own unit, of which one is worth `contract_size`: of the base, or
-    of the quote where the contract is `inverse`.
+    `option` is "call" or "put". Sizes are in the venue's own unit, of which one is worth `contract_size`: of the base,
+    or of the quote where the contract is `inverse`.
     """
 
     name: str
