@@ -5,6 +5,7 @@ All that is wrong with a file is found at once: each field is read by itself, th
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Sequence
@@ -18,7 +19,7 @@ import msgspec
 from fastfeed import venues
 from fastfeed.errors import ConfigError, did_you_mean
 from fastfeed.instrument import Instrument
-from fastfeed.venues.spec import CHANNELS, Options, Product, Venue
+from fastfeed.venues.spec import CHANNELS, Credentials, Options, Product, Venue
 
 __all__ = ["Bus", "Config", "Endpoints", "Feed", "Reconnect", "Size", "load_config", "read_config", "select"]
 
@@ -68,15 +69,36 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True):
     instruments: tuple[str, ...]  # unified symbols, or patterns with * and ?
     channels: tuple[str, ...]
     connections: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1  # redundant sources of each topic
+    book: str = Options().book
+    trades: str = Options().trades
     depth_speed: str = Options().depth_speed
     snapshot_levels: int = Options().snapshot_levels
-    trades: Literal["raw", "aggregate"] = Options().trades
+    bar_interval: str = Options().bar_interval
+    verify_s: Annotated[int, msgspec.Meta(ge=1, le=86400)] = Options().verify_s
     sandbox: bool = False
+    credentials: str | None = (
+        None  # NAME: what logs in is in the environment, as NAME_KEY, NAME_SECRET, NAME_PASSPHRASE
+    )
     endpoints: Endpoints = Endpoints()
 
     @property
     def options(self) -> Options:
-        return Options(depth_speed=self.depth_speed, snapshot_levels=self.snapshot_levels, trades=self.trades)
+        return Options(**{name: getattr(self, name) for name in Options.__struct_fields__})
+
+    def login(self) -> Credentials | None:
+        """Return the credentials that the environment holds; None if the feed names none.
+
+        Raises
+        ------
+        ConfigError : the environment lacks them.
+        """
+        if self.credentials is None:
+            return None
+        parts = {part: os.environ.get(f"{self.credentials}_{part}", "") for part in ("KEY", "SECRET", "PASSPHRASE")}
+        if not parts["KEY"] or not parts["SECRET"]:
+            names = f"{self.credentials}_KEY and {self.credentials}_SECRET in the environment"
+            raise ConfigError("feed.credentials", names, "nothing")
+        return Credentials(key=parts["KEY"], secret=parts["SECRET"], passphrase=parts["PASSPHRASE"])
 
     @property
     def products(self) -> tuple[Product, ...]:
@@ -310,6 +332,7 @@ def _check_feed(feed: Feed, path: str, found: _Problems) -> None:
         return
     for key, expected in venue.check_options(feed.options):
         found.add(f"{path}.{key}", expected, f"{getattr(feed, key)!r}")
+    _check_forms(feed, path, found)
     for index, channel in enumerate(feed.channels):
         for product in feed.products:
             offered = dict.fromkeys(row.name for row in product.channels)
@@ -317,6 +340,18 @@ def _check_feed(feed: Feed, path: str, found: _Problems) -> None:
                 place, known = f"{path}.channels[{index}]", ", ".join(offered)
                 found.add(place, f"a channel of {feed.venue} {product.name} ({known})", f"{channel!r}")
     _check_endpoints(feed.endpoints, venue, f"{path}.endpoints", found)
+
+
+def _check_forms(feed: Feed, path: str, found: _Problems) -> None:
+    """Refuse a form of a channel, or a length of bars, that none of the products has."""
+    for channel, key in (("book", "book"), ("trade", "trades")):
+        forms = dict.fromkeys(row.form for product in feed.products for row in product.channels if row.name == channel)
+        wanted = getattr(feed, key)
+        if wanted and wanted not in forms:
+            found.add(f"{path}.{key}", f"one of {', '.join(filter(None, forms))}", f"{wanted!r}")
+    bars = dict.fromkeys(interval for product in feed.products for interval in product.bars)
+    if bars and feed.bar_interval not in bars:
+        found.add(f"{path}.bar_interval", f"one of {', '.join(bars)}", f"{feed.bar_interval!r}")
 
 
 def _check_instruments(names: Sequence[str], path: str, found: _Problems) -> None:

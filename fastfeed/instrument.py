@@ -87,16 +87,22 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
         """
         return to_mantissa(size, self.sz_exp)
 
-    def to_base(self, size: Decimal) -> Decimal:
+    def to_base(self, size: Decimal, price: Decimal | None = None) -> Decimal:
         """Return `size` in units of the base currency.
+
+        Contracts of an amount of another currency (inverse ones: 10 USD, 100 USD) need the price.
 
         Raises
         ------
-        ValueError : a contract is worth an amount of another currency, so that the answer depends on the price.
+        ValueError : the price is needed, and was not given or is not positive.
         """
-        if self.contract_unit != self.base:
-            raise ValueError(f"expected contracts in {self.base}, was {self.contract_unit} on {self.name}")
-        return size * self.contract_size
+        if self.contract_unit == self.base:
+            return size * self.contract_size
+        if price is None or price <= 0:
+            raise ValueError(
+                f"expected the price of {self.name}, whose contracts are in {self.contract_unit}, was {price}"
+            )
+        return size * self.contract_size / price
 
 
 def to_decimal(mantissa: int, exponent: int) -> Decimal:
@@ -220,7 +226,8 @@ def instruments(venue: str, body: bytes | str | Iterable[bytes | str], product: 
     pages = [body] if isinstance(body, (bytes, str)) else body
     found: dict[str, Instrument] = {}
     for page in pages:
-        page_product, rows = module.read_listing(page, chosen)
+        listed = module.read_listing(page, chosen)
+        page_product, rows = listed.product, listed.rows
         skipped: list[str] = []
         for row in rows:
             try:

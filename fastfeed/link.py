@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import NamedTuple
 
@@ -16,16 +16,17 @@ import msgspec
 
 from fastfeed.config import Reconnect
 from fastfeed.instrument import Instrument
-from fastfeed.venues.spec import Ack, Product, Refusal, Venue
+from fastfeed.requests import Requests
+from fastfeed.venues.spec import Ack, Credentials, Product, Refusal, Topic, Venue
 from fastfeed_core.connection import Connection as ReceivePath
 from fastfeed_core.market import Hub, Market
 
-__all__ = ["Connection", "Link", "Subscription"]
+__all__ = ["Connection", "Link", "Sends", "Subscription"]
 
 _log = logging.getLogger(__name__)
 
 SECOND = 1_000_000_000
-_ACK_WITHIN_S = 10
+_HOUR = 3600 * SECOND
 
 
 class Connection(msgspec.Struct, frozen=True):
@@ -37,12 +38,19 @@ class Connection(msgspec.Struct, frozen=True):
 
 
 class Subscription(NamedTuple):
-    """One topic and what it feeds."""
+    """One topic and what it feeds; several subscriptions can have one topic."""
 
-    topic: str
+    topic: Topic
     channel: str
     instrument: Instrument
     market: Market
+
+
+class Sends(NamedTuple):
+    """What the caller is asked to send: text frames as (connection id, payload), and pings of the protocol as ids."""
+
+    frames: deque[tuple[int, bytes]]
+    pings: deque[int]
 
 
 class Link:
@@ -52,6 +60,7 @@ class Link:
     ----------
     row : of the connection table of the bus
     url : with the path that the topics need
+    notices : topics that feed no market: they come as control frames
     next_id : gives ids of attempts and requests
     """
 
@@ -62,7 +71,9 @@ class Link:
         row: int,
         url: str,
         subscriptions: Sequence[Subscription],
+        notices: Sequence[Topic],
         reconnect: Reconnect,
+        credentials: Credentials | None,
         random: Random,
         next_id: Callable[[], int],
     ) -> None:
@@ -70,19 +81,24 @@ class Link:
         self.row = row
         self.url = url
         self.subscriptions = list(subscriptions)
+        self.topics = {each.topic.text: each.topic for each in subscriptions} | {each.text: each for each in notices}
         self.path: ReceivePath | None = None  # while open
         self.wanted: Connection | None = None  # while it should be open, or is
         self.reason = ""  # of the last end
+        self.opened_at = 0
         self._venue = venue
         self._reconnect = reconnect
         self._random = random
         self._next_id = next_id
         self._failures = 0
         self._not_before = 0
-        self._opened = 0
-        self._frames: deque[tuple[int, bytes]] = deque()  # to send: (request id, payload)
-        self._sent: deque[int] = deque()  # when, within the last second
-        self._unacked: dict[int, tuple[list[str], int]] = {}  # request id: topics, when sent
+        self._pinged = 0
+        self._sent: deque[int] = deque()  # when, within the last hour
+        self._answers: deque[bytes] = deque()
+        self._requests = Requests(venue, product, credentials, next_id)
+        self._by_text: dict[str, list[Subscription]] = {}
+        for each in subscriptions:
+            self._by_text.setdefault(each.topic.text, []).append(each)
 
     @property
     def is_open(self) -> bool:
@@ -91,38 +107,23 @@ class Link:
     def opened(self, hub: Hub, ts: int) -> None:
         """The socket is open: make its receive path, and queue what to subscribe to."""
         decoder = self._venue.decoder(self.product)()
-        self.path = ReceivePath(hub, self.row, decoder, len(self.subscriptions), ts)
-        for each in self.subscriptions:
-            self.path.route(each.topic, each.instrument.symbol, each.channel, each.market)
-        self._opened = ts
-        self._frames.clear()
+        self.path = ReceivePath(hub, self.row, decoder, len(self.subscriptions) + len(self.topics), ts)
+        for topic, channel, instrument, market in self.subscriptions:
+            self.path.route(topic.text, instrument.symbol, channel, market, carrier=topic.carrier, group=topic.group)
+        self.opened_at = ts
+        self._pinged = ts
         self._sent.clear()
-        self._unacked.clear()
-        for topics in self._chunks():
-            request_id = self._next_id()
-            self._frames.append((request_id, self._venue.encode_subscribe(topics, request_id)))
-            self._unacked[request_id] = (topics, 0)
-
-    def _chunks(self) -> list[list[str]]:
-        """Topics by frames that the venue takes."""
-        limit = self.product.limits.frame_bytes
-        chunks: list[list[str]] = []
-        size = limit
-        for each in self.subscriptions:
-            cost = len(each.topic.encode()) + 3  # quotes and comma
-            if size + cost > limit - 100:  # room for the rest of the frame
-                chunks.append([])
-                size = 0
-            chunks[-1].append(each.topic)
-            size += cost
-        return chunks
+        self._answers.clear()
+        self._requests.clear()
+        self._requests.greet(ts)
+        self._requests.subscribe(self.topics.values())
 
     def ended(self, reason: str, ts: int) -> None:
         """The socket is gone, could not be opened, or shall be given up: plan the next attempt."""
         if self.path is not None:
             self.path.close(ts)
             self.path = None
-            if ts - self._opened >= self._reconnect.healthy_s * SECOND:
+            if ts - self.opened_at >= self._reconnect.healthy_s * SECOND:
                 self._failures = 0
         self.wanted = None
         self.reason = reason
@@ -134,7 +135,7 @@ class Link:
         self._not_before = ts + int(pause * SECOND)
         _log.warning("disconnected url=%s reason=%s attempt=%d retry_s=%.2f", self.url, reason, self._failures, pause)
 
-    def advance(self, ts: int, sends: deque[tuple[int, bytes]]) -> None:
+    def advance(self, ts: int, sends: Sends) -> None:
         """Ask to be opened when it is time; send what may be sent; give a dead socket up."""
         if self.wanted is None:
             if ts >= self._not_before:
@@ -146,37 +147,69 @@ class Link:
         if reason is not None:
             self.ended(reason, ts)
             return
-        while self._sent and self._sent[0] <= ts - SECOND:
-            self._sent.popleft()
-        while self._frames and len(self._sent) < self.product.limits.sends_per_second:
-            request_id, payload = self._frames.popleft()
+        while self._answers:
+            sends.frames.append((self.wanted.id, self._answers.popleft()))
             self._sent.append(ts)
-            self._unacked[request_id] = (self._unacked[request_id][0], ts)
-            sends.append((self.wanted.id, payload))
+        self._keep_alive(ts, sends)
+        while self._may_send(ts):
+            payload = self._requests.next(ts)
+            if payload is None:
+                break
+            self._sent.append(ts)
+            sends.frames.append((self.wanted.id, payload))
+
+    def _may_send(self, ts: int) -> bool:
+        limits = self.product.limits
+        while self._sent and self._sent[0] <= ts - _HOUR:
+            self._sent.popleft()
+        if len(self._sent) >= limits.sends_per_hour:
+            return False
+        most = limits.sends_per_second
+        return len(self._sent) < most or self._sent[-most] <= ts - SECOND
+
+    def _keep_alive(self, ts: int, sends: Sends) -> None:
+        product = self.product
+        if not product.ping_every_s or self.path is None or self.wanted is None:
+            return
+        last = max(self._pinged, self.path.last_recv) if product.ping_when_silent else self._pinged
+        if ts - last < product.ping_every_s * SECOND:
+            return
+        self._pinged = ts
+        payload = self._venue.encode_ping(product)
+        if payload is None:
+            sends.pings.append(self.wanted.id)
+        else:
+            sends.frames.append((self.wanted.id, payload))
+            self._sent.append(ts)
 
     def _dead(self, ts: int) -> str | None:
         assert self.path is not None
-        last = max(self.path.last_recv, self._opened)
+        last = max(self.path.last_recv, self.opened_at)
         if ts - last > self.product.mute_after_s * SECOND:
             return f"no frame for {self.product.mute_after_s} s"
-        for _, sent in self._unacked.values():
-            if sent and ts - sent > _ACK_WITHIN_S * SECOND:
-                return f"no answer to a subscription within {_ACK_WITHIN_S} s"
-        return None
+        return self._requests.overdue(ts)
+
+    def answer(self, payload: bytes) -> None:
+        """Send a frame before all others: the venue waits for it."""
+        self._answers.append(payload)
 
     def acknowledged(self, ack: Ack) -> list[Subscription]:
         """Return the subscriptions that are in force now."""
-        topics, _ = self._unacked.pop(ack.request_id, ([], 0))
-        return self._named(topics)
+        return self.named(self._requests.acknowledged(ack))
 
-    def refused(self, refusal: Refusal) -> list[Subscription]:
-        """Return the subscriptions that the venue refused; a refusal without an id is that of the oldest request."""
-        request_id = refusal.request_id
-        if request_id is None:
-            request_id = next((each for each, (_, sent) in self._unacked.items() if sent), -1)
-        topics, _ = self._unacked.pop(request_id, ([], 0))
-        return self._named(topics)
+    def refused(self, refusal: Refusal) -> list[Subscription] | None:
+        """Return the subscriptions that the venue refused; None if it shows later which."""
+        topics = self._requests.refused(refusal)
+        return None if topics is None else self.named(topics)
 
-    def _named(self, topics: Sequence[str]) -> list[Subscription]:
-        wanted = set(topics)
-        return [each for each in self.subscriptions if each.topic in wanted]
+    def left_out(self) -> list[tuple[list[Subscription], Refusal]]:
+        """Return what the venue turned out to have refused, by leaving it out of an answer or not answering."""
+        return [(self.named(topics), refusal) for topics, refusal in self._requests.take_left_out()]
+
+    def resubscribe(self, topics: Iterable[str]) -> None:
+        """End subscriptions and make them again: the venue sends the book anew then."""
+        self._requests.again([self.topics[text] for text in topics])
+
+    def named(self, topics: Iterable[str]) -> list[Subscription]:
+        """Return the subscriptions of topics."""
+        return [each for text in topics for each in self._by_text.get(text, ())]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping
 from random import Random
-from typing import Literal
 
 from fastfeed import venues
 from fastfeed.config import Reconnect
@@ -14,7 +13,7 @@ from fastfeed.link import Connection
 from fastfeed.protocol import Endpoint, Protocol, open_market
 from fastfeed.reader import Book, Bus, Event
 from fastfeed.snapshots import Request
-from fastfeed.venues.spec import Options
+from fastfeed.venues.spec import Credentials, Options, rows_for
 from fastfeed_core.attach import BusMap
 from fastfeed_core.bus import BusWriter
 from fastfeed_core.market import Hub
@@ -32,8 +31,9 @@ class OfflineFeed:
     ----------
     venue : the venue's id
     instruments : what `fastfeed.instruments` returned, or some of it
-    channels : of book, bbo, trade
-    depth_speed, snapshot_levels, trades : as in the configuration file
+    channels : of book, bbo, trade, ticker, bar, liquidation
+    book, trades, depth_speed, snapshot_levels, bar_interval, verify_s : as in the configuration file
+    credentials : what logs in, where a channel needs it
     connections : redundant connections for each topic
     reconnect : pauses between attempts
     seed : of the jitter
@@ -51,9 +51,13 @@ class OfflineFeed:
         instruments: Iterable[Instrument],
         channels: Iterable[str] = ("book", "trade"),
         *,
+        book: str = Options().book,
+        trades: str = Options().trades,
         depth_speed: str = Options().depth_speed,
         snapshot_levels: int = Options().snapshot_levels,
-        trades: Literal["raw", "aggregate"] = Options().trades,
+        bar_interval: str = Options().bar_interval,
+        verify_s: int = Options().verify_s,
+        credentials: Credentials | None = None,
         connections: int = 1,
         reconnect: Reconnect | None = None,
         seed: int = 0,
@@ -64,7 +68,15 @@ class OfflineFeed:
         wanted = list(channels)
         self._writer = BusWriter(ring=ring, instruments=max(1, len(chosen)))
         self._hub = Hub(self._writer)
-        markets = {each.name: open_market(self._hub, each, "book" in wanted) for each in chosen}
+        options = Options(
+            book=book,
+            trades=trades,
+            depth_speed=depth_speed,
+            snapshot_levels=snapshot_levels,
+            bar_interval=bar_interval,
+            verify_s=verify_s,
+        )
+        markets = {each.name: open_market(self._hub, each, rows_for(module, each, wanted, options)) for each in chosen}
         self._protocol = Protocol(
             module,
             self._hub,
@@ -72,9 +84,10 @@ class OfflineFeed:
             markets,
             wanted,
             endpoints={product.name: Endpoint(product.ws, product.rest) for product in module.PRODUCTS},
-            options=Options(depth_speed=depth_speed, snapshot_levels=snapshot_levels, trades=trades),
+            options=options,
             connections=connections,
             reconnect=reconnect,
+            credentials=credentials,
             random=Random(seed),
         )
         self._bus = Bus(BusMap(writer=self._writer))
@@ -90,6 +103,11 @@ class OfflineFeed:
     def sends(self) -> deque[tuple[int, bytes]]:
         """What should be sent: a queue of (connection id, payload) from which the caller pops."""
         return self._protocol.sends
+
+    @property
+    def pings(self) -> deque[int]:
+        """Connections that a ping of the WebSocket protocol should be sent on: a queue of ids."""
+        return self._protocol.pings
 
     @property
     def requests(self) -> deque[Request]:

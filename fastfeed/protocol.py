@@ -1,9 +1,9 @@
 """The protocol of one venue, without a socket: what happened goes in, what to do comes out.
 
 In: `connected`, `disconnected`, frames (straight into the receive path, then `attend`), `reply`, `advance`. Out:
-`connections` that should be open, queues of `sends` and `requests`, and records on the bus. The inputs, in order, are
-the whole cause of the outputs: no clock and no random number is used that was not handed in. All times are ns since
-the epoch.
+`connections` that should be open, queues of `sends`, `pings` and `requests`, and records on the bus. The inputs, in
+order, are the whole cause of the outputs: no clock and no random number is used that was not handed in. All times are
+ns since the epoch.
 """
 
 from __future__ import annotations
@@ -15,15 +15,32 @@ from collections.abc import Iterable, Mapping
 from random import Random
 from typing import NamedTuple
 
+from fastfeed.books import Books
 from fastfeed.config import Reconnect
 from fastfeed.errors import MalformedFrame, SequenceGap, SubscriptionRefused
 from fastfeed.instrument import Instrument
-from fastfeed.link import Connection, Link, Subscription
+from fastfeed.link import Connection, Link, Sends, Subscription
 from fastfeed.rows import write_instrument
-from fastfeed.snapshots import Request, Snapshots
-from fastfeed.venues.spec import Ack, Options, Product, Refusal, Shutdown, Venue
+from fastfeed.snapshots import Request
+from fastfeed.venues.spec import (
+    Ack,
+    Answer,
+    Channel,
+    Credentials,
+    InstrumentStatus,
+    Options,
+    Pong,
+    Product,
+    Refusal,
+    Shutdown,
+    Topic,
+    Unknown,
+    Venue,
+    rows_for,
+)
 from fastfeed_core.connection import Connection as ReceivePath
 from fastfeed_core.market import Hub, Market
+from fastfeed_core.message import INSTRUMENT_STATUSES
 from fastfeed_core.records import Reason, ScopeCode, State
 from fastfeed_core.status import describe
 
@@ -44,16 +61,20 @@ class Endpoint(NamedTuple):
     rest: str
 
 
-def open_market(hub: Hub, instrument: Instrument, book: bool) -> Market:
-    """Enter an instrument into the bus and make its market.
+def open_market(hub: Hub, instrument: Instrument, rows: Iterable[Channel]) -> Market:
+    """Enter an instrument into the bus and make its market, for what `rows` say of its channels.
 
     Raises
     ------
     OSError : no room (ENOSPC)
     """
-    row = hub.bus.add_instrument(write_instrument(instrument), book)
+    rows = list(rows)
+    book = any(row.name == "book" for row in rows)
+    chained = all(row.chained for row in rows)
+    row = hub.bus.add_instrument(write_instrument(instrument, chained), book)
     tick = instrument.to_px(instrument.tick_size)
-    return Market(hub, row, instrument.px_exp, instrument.sz_exp, tick, book)
+    derived = any(each.derived for each in rows)
+    return Market(hub, row, instrument.px_exp, instrument.sz_exp, tick, book, derived)
 
 
 class Protocol:
@@ -81,64 +102,98 @@ class Protocol:
         options: Options | None = None,
         connections: int = 1,
         reconnect: Reconnect | None = None,
+        credentials: Credentials | None = None,
         random: Random | None = None,
     ) -> None:
-        self.sends: deque[tuple[int, bytes]] = deque()
+        self._sends = Sends(deque(), deque())
         self.requests: deque[Request] = deque()
         self._venue = venue
         self._hub = hub
         self._ids = itertools.count(1)
         self._random = random or Random(0)
         self._reconnect = reconnect or Reconnect()
+        self._credentials = credentials
         self._options = options or Options()
         self._by_row: dict[int, Instrument] = {}
+        self._by_symbol: dict[tuple[str, str], tuple[Instrument, Market]] = {}
+        self._statuses: dict[str, str] = {}
         self._faults: dict[tuple[str, str], int] = {}
-        self._snapshots: dict[str, Snapshots] = {}
+        self._books: dict[str, Books] = {}
         self._links: list[Link] = []
-        self._plan(instruments, markets, list(channels), endpoints, connections)
+        self._plan(list(instruments), markets, list(channels), endpoints, connections)
+
+    @property
+    def sends(self) -> deque[tuple[int, bytes]]:
+        """Text frames to send: (connection id, payload)."""
+        return self._sends.frames
+
+    @property
+    def pings(self) -> deque[int]:
+        """Connections, by id, that a ping of the WebSocket protocol should be sent on."""
+        return self._sends.pings
 
     def _plan(
         self,
-        instruments: Iterable[Instrument],
+        instruments: list[Instrument],
         markets: Mapping[str, Market],
         channels: list[str],
         endpoints: Mapping[str, Endpoint],
         copies: int,
     ) -> None:
         """Group topics into links: one product, one path, no more topics than a connection may have."""
-        groups: dict[tuple[str, str], list[Subscription]] = {}
+        groups: dict[tuple[str, str], dict[str, list[Subscription]]] = {}
+        listed: dict[str, list[Instrument]] = {}
         products: dict[str, Product] = {}
         for instrument in instruments:
             product = self._venue.product_of(instrument)
             products[product.name] = product
+            listed.setdefault(product.name, []).append(instrument)
             market = markets[instrument.name]
-            if "book" in channels:
-                self._by_row[market.instrument] = instrument
-            for channel in channels:
-                topic = self._venue.topic(instrument, channel, self._options)
-                subscription = Subscription(topic.text, channel, instrument, market)
-                groups.setdefault((product.name, topic.path), []).append(subscription)
+            self._by_symbol[product.name, instrument.symbol] = instrument, market
+            self._statuses[instrument.name] = instrument.status
+            rows = rows_for(self._venue, instrument, channels, self._options)
+            for missing in set(channels) - {row.name for row in rows}:
+                self._report(product.name, "channel", f"{instrument.name} has no channel {missing}")
+            for row in rows:
+                if row.name == "book":
+                    self._by_row[market.instrument] = instrument
+                for topic in () if row.derived else self._venue.topics(instrument, row, self._options):
+                    feeds = groups.setdefault((product.name, topic.path), {}).setdefault(topic.text, [])
+                    feeds.append(Subscription(topic, row.name, instrument, market))
         for name, product in products.items():
-            self._snapshots[name] = Snapshots(
-                self._venue, product, endpoints[name].rest, self._options.snapshot_levels, self._random, self._next_id
+            self._books[name] = Books(
+                self._venue, product, endpoints[name].rest, self._options, self._links, self._random, self._next_id
             )
-        for (name, path), subscriptions in groups.items():
-            product = products[name]
-            size = product.limits.topics_per_connection
-            for start, copy in itertools.product(range(0, len(subscriptions), size), range(copies)):
-                row = self._hub.bus.add_connection(f"{self._venue.ID} {name} {path} {start // size}.{copy}")
-                self._links.append(
-                    Link(
-                        self._venue,
-                        product,
-                        row,
-                        endpoints[name].ws + path,
-                        subscriptions[start : start + size],
-                        self._reconnect,
-                        self._random,
-                        self._next_id,
-                    )
-                )
+        for (name, path), by_text in groups.items():
+            notices = [each for each in self._venue.status_topics(products[name], listed[name]) if each.path == path]
+            self._open_links(products[name], path, endpoints[name].ws + path, by_text, notices, copies)
+
+    def _open_links(
+        self,
+        product: Product,
+        path: str,
+        url: str,
+        by_text: dict[str, list[Subscription]],
+        notices: list[Topic],
+        copies: int,
+    ) -> None:
+        topics = list(by_text.values())
+        size = product.limits.topics_per_connection
+        for start, copy in itertools.product(range(0, len(topics), size), range(copies)):
+            row = self._hub.bus.add_connection(f"{self._venue.ID} {product.name} {path} {start // size}.{copy}")
+            link = Link(
+                self._venue,
+                product,
+                row,
+                url,
+                [each for feeds in topics[start : start + size] for each in feeds],
+                notices if start == 0 else (),
+                self._reconnect,
+                self._credentials,
+                self._random,
+                self._next_id,
+            )
+            self._links.append(link)
 
     def _next_id(self) -> int:
         return next(self._ids)
@@ -174,7 +229,7 @@ class Protocol:
             return
         link.opened(self._hub, ts)
         self._hub.bus.status(_NONE, link.row, ScopeCode.SCOPE_CONNECTION, State.STATE_LIVE, Reason.REASON_CONNECTED, ts)
-        _log.info("connected url=%s topics=%d", link.url, len(link.subscriptions))
+        _log.info("connected url=%s topics=%d", link.url, len(link.topics))
         self.advance(ts)
 
     def disconnected(self, connection: int, ts: int, reason: str = "closed by the venue") -> None:
@@ -196,7 +251,7 @@ class Protocol:
         )
         for each in link.subscriptions:
             if each.channel == "book" and not each.market.source_count:
-                self._snapshots[link.product.name].forget(each.instrument)
+                self._books[link.product.name].forget(each.instrument)
         self.attend(ts)
 
     def attend(self, ts: int) -> None:
@@ -217,7 +272,7 @@ class Protocol:
             if flags & _REFUSED:
                 self._report(instrument.name, "refused", f"a message of {instrument.name} was refused")
             if not market.live and market.source_count:
-                self._snapshots[self._venue.product_of(instrument).name].want(market, instrument)
+                self._books[self._venue.product_of(instrument).name].want(market, instrument, ts)
         self.advance(ts)
 
     def _read_controls(self, link: Link, ts: int) -> None:
@@ -226,32 +281,54 @@ class Protocol:
             error = MalformedFrame(self._venue.ID, None, offset, sample)
             self._report(link.url, "malformed", f"{error}: {describe(code)}")
         for payload in link.path.take_controls():
-            control = self._venue.read_control(payload)
-            if isinstance(control, Ack):
-                for each in link.acknowledged(control):
-                    if each.channel == "book" and not each.market.live:
-                        self._snapshots[link.product.name].want(each.market, each.instrument)
-            elif isinstance(control, Refusal):
-                self._refused(link, control, ts)
-            elif isinstance(control, Shutdown):
-                self._end(link, "the venue shuts down", ts)
-                return
-            else:
-                self._report(link.url, "unknown", f"unknown control frame: {control.text}")
+            for control in self._venue.read_control(payload):
+                if isinstance(control, Shutdown):
+                    self._end(link, "the venue shuts down", ts)
+                    return
+                self._heed(link, control, ts)
 
-    def _refused(self, link: Link, refusal: Refusal, ts: int) -> None:
+    def _heed(self, link: Link, control: Ack | Refusal | Answer | Pong | InstrumentStatus | Unknown, ts: int) -> None:
+        if isinstance(control, Ack):
+            for each in link.acknowledged(control):
+                if each.channel == "book":
+                    self._books[link.product.name].subscribed(link, each, ts)
+        elif isinstance(control, Refusal):
+            refused = link.refused(control)
+            if refused is None:
+                self._report(link.url, "refusal", f"a topic of several refused: {control.reason} (code {control.code})")
+            else:
+                self._refused(link, refused, control, ts)
+        elif isinstance(control, Answer):
+            link.answer(control.payload)
+        elif isinstance(control, InstrumentStatus):
+            self._change_status(link, control, ts)
+        elif isinstance(control, Unknown):
+            self._report(link.url, "unknown", f"unknown control frame: {control.text}")
+
+    def _refused(self, link: Link, refused: list[Subscription], refusal: Refusal, ts: int) -> None:
         """A refused subscription costs itself."""
-        refused: list[Subscription | None] = [*link.refused(refusal)]
-        for each in refused or [None]:
+        for each in refused or (None,):
             name = None if each is None else each.instrument.name
             channel = "?" if each is None else each.channel
             error = SubscriptionRefused(self._venue.ID, name, channel, refusal.code, refusal.reason)
             _log.error("subscription refused url=%s error=%s", link.url, error)
             if each is not None:
                 row = each.market.instrument
-                self._hub.bus.status(
-                    row, link.row, ScopeCode.SCOPE_INSTRUMENT, State.STATE_SYNCING, Reason.REASON_REFUSED, ts
-                )
+                state = State.STATE_LIVE if each.market.live else State.STATE_SYNCING
+                self._hub.bus.status(row, link.row, ScopeCode.SCOPE_INSTRUMENT, state, Reason.REASON_REFUSED, ts)
+
+    def _change_status(self, link: Link, change: InstrumentStatus, ts: int) -> None:
+        instrument, market = self._by_symbol.get((link.product.name, change.symbol), (None, None))
+        if instrument is None or market is None or self._statuses[instrument.name] == change.status:
+            return
+        self._statuses[instrument.name] = change.status
+        word = INSTRUMENT_STATUSES.index(change.status)
+        self._hub.bus.instrument_status(market.instrument, word)
+        state = State.STATE_LIVE if market.live else State.STATE_SYNCING
+        self._hub.bus.status(
+            market.instrument, link.row, ScopeCode.SCOPE_INSTRUMENT, state, Reason.REASON_INSTRUMENT, ts, word
+        )
+        _log.info("instrument status instrument=%s status=%s", instrument.name, change.status)
 
     def _report(self, where: str, fault: str, text: str) -> None:
         """Log a fault at its 1st, 10th, 100th ... occurrence."""
@@ -263,21 +340,23 @@ class Protocol:
         self, request: Request, body: bytes, status: int = 200, headers: Mapping[str, str] | None = None, ts: int = 0
     ) -> None:
         """The answer to a request; status 0: it could not be made."""
-        for snapshots in self._snapshots.values():
-            if snapshots.reply(request.id, body, status, headers or {}, ts):
+        for books in self._books.values():
+            if books.reply(request.id, body, status, headers or {}, ts):
                 break
         self.attend(ts)
         self.advance(ts)
 
     def advance(self, ts: int) -> None:
         """Time has passed: retries and sends may be due, sockets may have died."""
+        for books in self._books.values():
+            books.advance(ts, self.requests)
         for link in self._links:
             was_open = link.is_open
-            link.advance(ts, self.sends)
+            link.advance(ts, self._sends)
+            for refused, refusal in link.left_out():
+                self._refused(link, refused, refusal, ts)
             if was_open and not link.is_open:
                 self._lost(link, ts)
-        for snapshots in self._snapshots.values():
-            snapshots.advance(ts, self.requests)
 
     def stop(self, ts: int) -> None:
         """End: no connection is wanted any more, and books are not live."""

@@ -6,11 +6,9 @@ from decimal import Decimal
 from typing import Any
 
 from fastfeed.instrument import Instrument, to_decimal
+from fastfeed_core.message import INSTRUMENT_STATUSES
 
 __all__ = ["read_instrument", "write_instrument"]
-
-# Rows hold the index: append only.
-_STATUS = ("unknown", "trading", "cancel_only", "halted", "pending", "closed")
 
 
 def read_instrument(row: dict[str, Any]) -> Instrument:
@@ -35,7 +33,7 @@ def read_instrument(row: dict[str, Any]) -> Instrument:
         expiry=row["expiry"],
         strike=None if row["strike"] is None else decimal(row["strike"]),
         option_type=row["option_type"],
-        status=_STATUS[row["status"]],  # type: ignore[arg-type]
+        status=INSTRUMENT_STATUSES[row["status"]],
         px_exp=row["px_exp"],
         sz_exp=row["sz_exp"],
     )
@@ -68,7 +66,7 @@ def write_instrument(instrument: Instrument, chained: bool = True) -> dict[str, 
         "expiry": instrument.expiry,
         "strike": None if instrument.strike is None else pair(instrument.strike),
         "option_type": instrument.option_type,
-        "status": _STATUS.index(instrument.status),
+        "status": INSTRUMENT_STATUSES.index(instrument.status),
         "px_exp": instrument.px_exp,
         "sz_exp": instrument.sz_exp,
         "chained": chained,

@@ -15,20 +15,21 @@ import msgspec
 
 from fastfeed.errors import FastfeedError, MalformedReply, RateLimited, Recovery
 from fastfeed.instrument import Instrument
-from fastfeed.venues.spec import Product, Venue
+from fastfeed.venues.spec import Call, Product, Venue
 from fastfeed_core.market import Market
 
-__all__ = ["Budget", "Request", "Snapshots"]
+__all__ = ["REPLY_WITHIN_S", "Budget", "Request", "Snapshots"]
 
 _log = logging.getLogger(__name__)
 
 SECOND = 1_000_000_000
 _MINUTE = 60 * SECOND
 _SHARE = 0.9  # of the venue's budget: other programs may run behind the same address
+_SETTLE_S = 2.0  # of an unchained book: deltas are held so long before the snapshot is asked for
 _IN_FLIGHT = 8  # requests of a product that wait for their replies at a time
 _RETRY_S = 0.25  # doubled with each failure in a row, up to the cap, half of it at random
 _RETRY_CAP_S = 30.0
-_REPLY_WITHIN_S = 20
+REPLY_WITHIN_S = 20
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -110,18 +111,30 @@ class Snapshots:
         self._venue = venue
         self._product = product
         self._rest = rest
-        self._levels = product.snapshot_size(levels).levels
-        self._decoder = venue.decoder(product)()
+        self.levels = product.snapshot_size(levels).levels
+        self.decoder = venue.decoder(product)()
         self._random = random
         self._next_id = next_id
         self._jobs: dict[str, _Job] = {}
         self._in_flight: dict[int, _Job] = {}
         self.budget = Budget(product.limits.weight_per_minute)
 
-    def want(self, market: Market, instrument: Instrument) -> None:
-        """Fetch a snapshot for `market`, unless one is on its way or wished for already."""
-        if instrument.name not in self._jobs:
-            self._jobs[instrument.name] = _Job(market, instrument)
+    @property
+    def busy(self) -> bool:
+        """Whether a book waits for its snapshot."""
+        return bool(self._jobs)
+
+    def want(self, market: Market, instrument: Instrument, ts: int, chained: bool = True) -> None:
+        """Fetch a snapshot for `market`, unless one is on its way or wished for already.
+
+        Without a chain only deltas from before the snapshot show that none is missing behind it: hold them first.
+        """
+        if instrument.name in self._jobs:
+            return
+        job = self._jobs[instrument.name] = _Job(market, instrument)
+        if not chained:
+            market.expect_snapshot()
+            job.not_before = ts + int(_SETTLE_S * SECOND)
 
     def forget(self, instrument: Instrument) -> None:
         """The market lost its connection: no snapshot is wanted, and a reply on its way is not either."""
@@ -133,7 +146,7 @@ class Snapshots:
     def advance(self, ts: int, requests: deque[Request]) -> None:
         """Append the requests that are due to `requests`."""
         for request_id, job in list(self._in_flight.items()):
-            if ts - job.sent > _REPLY_WITHIN_S * SECOND:
+            if ts - job.sent > REPLY_WITHIN_S * SECOND:
                 _log.warning("snapshot timed out instrument=%s", job.instrument.name)
                 del self._in_flight[request_id]
                 self._fail(job, ts)
@@ -142,14 +155,28 @@ class Snapshots:
                 return
             if job.request is not None or ts < job.not_before:
                 continue
-            call = self._venue.snapshot(job.instrument, self._levels)
+            call = self.call(job.instrument)
             if not self.budget.take(call.weight, ts):
                 return
             job.request = self._next_id()
             job.sent = ts
             self._in_flight[job.request] = job
             job.market.expect_snapshot()
-            requests.append(Request(job.request, "GET", self._rest + call.path, {}))
+            requests.append(self.request(job.request, call))
+
+    def call(self, instrument: Instrument) -> Call:
+        """Return the call for an instrument's snapshot."""
+        return self._venue.snapshot(instrument, self.levels)
+
+    def request(self, request_id: int, call: Call) -> Request:
+        """Return the request that makes a call."""
+        return Request(request_id, "GET", self._rest + call.path, {})
+
+    def error(
+        self, status: int, headers: Mapping[str, str], body: bytes, instrument: Instrument, ts: int
+    ) -> FastfeedError:
+        """Return what a reply with a status other than 200 means."""
+        return self._venue.read_rest_error(status, headers, body, instrument.name, ts)
 
     def reply(self, request_id: int, body: bytes, status: int, headers: Mapping[str, str], ts: int) -> bool:
         """Take the reply to a request; False if it is none of ours (any more). Status 0: it could not be made."""
@@ -160,13 +187,12 @@ class Snapshots:
         if status == 200:
             self._apply(job, body, ts)
         else:
-            name = job.instrument.name
-            self._refuse(job, self._venue.read_rest_error(status, headers, body, name, ts), ts)
+            self._refuse(job, self.error(status, headers, body, job.instrument, ts), ts)
         return True
 
     def _apply(self, job: _Job, body: bytes, ts: int) -> None:
         try:
-            live = job.market.apply_snapshot(self._decoder, body, self._levels, ts)
+            live = job.market.apply_snapshot(self.decoder, body, self.levels, ts)
         except ValueError as error:
             text, _, offset = error.args
             reason = f"{text} at byte {offset}"

@@ -259,9 +259,10 @@ cdef class BusMap:
             raise IndexError(f"no such instrument: {index} of {self.instrument_count()}")
         r = self.row(index)
         return {
-            "deltas": r.deltas, "snapshots": r.snapshots, "bbos": r.bbos, "trades": r.trades, "old": r.old,
+            "deltas": r.deltas, "snapshots": r.snapshots, "bbos": r.bbos, "trades": r.trades, "tickers": r.tickers,
+            "bars": r.bars, "liquidations": r.liquidations, "old": r.old,
             "gaps": r.gaps, "source_gaps": r.source_gaps, "resyncs": r.resyncs, "refused": r.refused,
-            "held": r.held, "held_lost": r.held_lost,
+            "held": r.held, "held_lost": r.held_lost, "repairs": r.repairs, "no_data": r.no_data,
         }
 
     def connections(self):

@@ -65,6 +65,7 @@ cdef void walk_begin(Walk* walk, const Side* side) noexcept nogil
 cdef bint walk_next(Walk* walk, int64_t* key, int64_t* sz) noexcept nogil
 cdef int32_t side_copy(const Side* side, int64_t* pairs, int32_t limit) noexcept nogil
 cdef void side_limit(Side* side, int64_t px) noexcept nogil
+cdef void side_window(Side* side, int64_t levels) noexcept nogil
 cdef int64_t side_complete_px(const Side* side) noexcept nogil
 
 

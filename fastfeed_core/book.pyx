@@ -477,6 +477,27 @@ cdef void side_limit(Side* side, int64_t px) noexcept nogil:
     side.complete = max(side.complete, px * side.sign)
 
 
+cdef inline int64_t _worst_key(const Side* side) noexcept nogil:
+    """The lowest key of a side that has levels."""
+    cdef int64_t near = INT64_MAX
+    cdef int64_t far = INT64_MAX
+    cdef int32_t group = 0
+    cdef int32_t word
+    if side.count:
+        while side.summary[group] == 0:
+            group += 1
+        word = (group << 6) | ff_low(side.summary[group])
+        near = side.base + ((word << 6) | ff_low(side.occupied[word])) * side.tick
+    if side.far.used:
+        far = side.far.order[0].keys[0]
+    return min(near, far)
+
+
+cdef void side_window(Side* side, int64_t levels) noexcept nogil:
+    """The side shows the venue's best `levels` and no more: with as many, what lies beyond the worst is unknown."""
+    side.complete = _worst_key(side) if side_count(side) >= levels else INT64_MIN
+
+
 cdef int64_t side_complete_px(const Side* side) noexcept nogil:
     """The worst price down to which every level is known; ABSENT if the whole side is."""
     return ABSENT if side.complete == INT64_MIN else side.complete * side.sign

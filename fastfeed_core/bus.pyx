@@ -395,10 +395,18 @@ cdef class BusWriter:
         _store_release(&self.publisher.live.connections, index + 1)
         return index
 
-    def status(self, int instrument, int connection, int scope, int state, int reason, int64_t ts):
+    def status(self, int instrument, int connection, int scope, int state, int reason, int64_t ts,
+               uint8_t instrument_status=0):
         """Publish a status event; -1 for no instrument or no connection."""
         publish_status(&self.publisher, <uint32_t>instrument, <unsigned short>connection, <ScopeCode>scope,
-                       <State>state, <Reason>reason, ABSENT, ABSENT, ts)
+                       <State>state, <Reason>reason, ABSENT, ABSENT, instrument_status, ts)
+
+    def instrument_status(self, uint32_t instrument, uint8_t status):
+        """Change the status in an instrument's row: index of the status words."""
+        if instrument >= self.publisher.live.instruments:
+            raise IndexError(f"no such instrument: {instrument} of {self.publisher.live.instruments}")
+        # One aligned word: a reader sees the old one or the new one.
+        self.publisher.rows[instrument].status = status
 
     def flush(self):
         """Publish the tail and the cells of what changed, wake readers."""

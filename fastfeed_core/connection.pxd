@@ -37,5 +37,5 @@ cdef class Connection:
     cdef readonly list controls
     cdef readonly list malformed
     cdef object _decoder
-    cdef dict _routed
+    cdef set _markets                   # what the routes borrow
     cdef int receive_raw(self, const char* p, Py_ssize_t size, int64_t ts_recv) except -1

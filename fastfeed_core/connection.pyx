@@ -4,28 +4,39 @@ A connection is made anew for every connect and closed with the socket; what it 
 needs Python comes out: control frames as text, refused frames as samples.
 """
 
-from libc.stdint cimport int64_t
-from libc.stdlib cimport free, malloc
+from libc.stdint cimport int64_t, uint32_t
 
 from fastfeed_core.connection cimport FRAME_CONTROL, FRAME_DONE, FRAME_MALFORMED
 from fastfeed_core.counters cimport histogram_add
 from fastfeed_core.decoder cimport Decoder
 from fastfeed_core.event cimport (
     CHANNEL_BOOK,
+    CHANNEL_TICKER,
+    EVENT_BAR,
     EVENT_BBO,
     EVENT_CONTROL,
     EVENT_DELTA,
+    EVENT_HEARTBEAT,
+    EVENT_LIQUIDATION,
+    EVENT_REFRESH,
+    EVENT_RESET,
     EVENT_SNAPSHOT,
+    EVENT_TICKER,
     EVENT_TRADE,
-    MAX_LEVELS,
     Channel,
+    event_begin,
+    event_free,
+    event_init,
 )
-from fastfeed_core.market cimport Market, Source, market_bbo, market_levels, market_refuse, market_trade
+from fastfeed_core.keeper cimport keep_levels, keep_refuse
+from fastfeed_core.market cimport Market
 from fastfeed_core.publish cimport publisher_flush, publisher_now
-from fastfeed_core.routes cimport Route, routes_add, routes_find, routes_free, routes_init
+from fastfeed_core.routes cimport Route, routes_add, routes_add_next, routes_find, routes_free, routes_init
+from fastfeed_core.state cimport Source
 from fastfeed_core.status cimport OK
+from fastfeed_core.tape cimport tape_bars, tape_bbo, tape_deals, tape_ticker
 
-CHANNELS = ("book", "bbo", "trade")
+CHANNELS = ("book", "bbo", "trade", "ticker", "bar", "liquidation")
 
 cdef enum:
     #: bytes of a refused frame that are kept for the log
@@ -34,14 +45,36 @@ cdef enum:
     SAMPLES = 16
 
 
+cdef inline void _dispatch(Route* route, Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
+    """Hand a message to what its route feeds; a group has no source of its own, its deals have."""
+    cdef Source* source = <Source*>route.source
+    if event.kind == EVENT_TRADE or event.kind == EVENT_LIQUIDATION:
+        tape_deals(route, event, ts_recv, ts_publish)
+    elif source == NULL:
+        return
+    elif event.kind == EVENT_BBO:
+        tape_bbo(source, event, ts_recv, ts_publish)
+    elif event.kind == EVENT_DELTA or event.kind == EVENT_SNAPSHOT or event.kind == EVENT_REFRESH \
+            or event.kind == EVENT_RESET or event.kind == EVENT_HEARTBEAT:
+        keep_levels(source, event, ts_recv, ts_publish)
+    elif event.kind == EVENT_BAR:
+        tape_bars(source, event, ts_recv, ts_publish)
+    elif event.kind == EVENT_TICKER:
+        while route != NULL:
+            tape_ticker(<Source*>route.source, event, ts_recv, ts_publish)
+            route = route.next
+
+
 cdef Outcome receive_frame(Receiver* r, const char* p, Py_ssize_t size, int64_t ts_recv) noexcept nogil:
     """Decode a frame and do what it says; nothing here touches Python."""
     cdef bint fallback = False
     cdef Event* event = &r.event
-    cdef int code = r.decode(p, size, &r.routes, event, &fallback)
-    cdef Route* route = <Route*>event.route
-    cdef Source* source
+    cdef Route* route
     cdef int64_t ts_publish
+    cdef int code
+    event_begin(event)
+    code = r.decode(p, size, &r.routes, event, &fallback)
+    route = <Route*>event.route
     r.row.frames += 1
     r.row.bytes += size
     r.row.fallbacks += fallback
@@ -49,7 +82,7 @@ cdef Outcome receive_frame(Receiver* r, const char* p, Py_ssize_t size, int64_t 
         r.row.malformed += 1
         r.last_error = code
         if route != NULL and route.channel == CHANNEL_BOOK:
-            market_refuse(<Source*>route.source, ts_recv)
+            keep_refuse(<Source*>route.source, ts_recv)
         return FRAME_MALFORMED
     if route == NULL:
         if event.kind == EVENT_CONTROL:
@@ -57,15 +90,9 @@ cdef Outcome receive_frame(Receiver* r, const char* p, Py_ssize_t size, int64_t 
             return FRAME_CONTROL
         r.row.unrouted += 1
         return FRAME_DONE
-    source = <Source*>route.source
     route.messages += 1
     ts_publish = publisher_now(r.bus, ts_recv)
-    if event.kind == EVENT_BBO:
-        market_bbo(source, event, ts_recv, ts_publish)
-    elif event.kind == EVENT_TRADE:
-        market_trade(source, event, ts_recv, ts_publish)
-    elif event.kind == EVENT_DELTA or event.kind == EVENT_SNAPSHOT:
-        market_levels(source, event, ts_recv, ts_publish)
+    _dispatch(route, event, ts_recv, ts_publish)
     ts_publish -= ts_recv
     histogram_add(r.latency, ts_publish)
     if ts_publish > r.row.latency_max:
@@ -91,32 +118,66 @@ cdef class Connection:
         self.controls = []
         self.malformed = []
         self._decoder = decoder
-        self._routed = {}
+        self._markets = set()
         self.receiver.decode = decoder.decode
         self.receiver.bus = &hub.bus.publisher
         self.receiver.row = hub.bus.connection_row(id)
         self.receiver.latency = hub.bus.histogram(id)
         routes_init(&self.receiver.routes, topics)
-        self.receiver.event.levels = <int64_t*>malloc(2 * MAX_LEVELS * sizeof(int64_t))
-        if self.receiver.event.levels == NULL:
-            raise MemoryError
+        event_init(&self.receiver.event)
         self.receiver.row.connects += 1
         self.receiver.row.connected = ts
 
     def __dealloc__(self):
         routes_free(&self.receiver.routes)
-        free(self.receiver.event.levels)
+        event_free(&self.receiver.event)
 
-    def route(self, str topic not None, str symbol not None, str channel not None, Market market not None):
-        """Have what the venue calls `topic` feed `market`; `symbol` is what such messages call the instrument."""
-        cdef int index = CHANNELS.index(channel)
-        cdef Channel number = <Channel>index
-        cdef Route* route = routes_add(&self.receiver.routes, topic.encode(), symbol.encode())
+    def route(self, str topic not None, str symbol not None, str channel not None, Market market not None, *,
+              str carrier=None, bint group=False):
+        """Have what the venue calls `topic` feed `market`; a topic can be asked for again, for another channel.
+
+        Parameters
+        ----------
+        topic : at most 96 bytes, with the symbol behind it in a group
+        symbol : what such messages call the instrument
+        channel : what is wanted of them
+        carrier : the channel whose messages these are; None: that channel itself
+        group : the topic is of many instruments, which its messages name one by one
+
+        Raises
+        ------
+        ValueError : the topic feeds another market already, or there is no room
+        """
+        cdef Channel wanted = <Channel><int>CHANNELS.index(channel)
+        cdef Channel number = <Channel><int>CHANNELS.index(carrier or channel)
+        cdef bytes text = topic.encode()
+        cdef Route* route
+        if group:
+            if routes_find(&self.receiver.routes, text, len(text)) == NULL:
+                route = routes_add(&self.receiver.routes, text, b"")
+                route.group = True
+                route.channel = number
+            text = f"{topic}:{symbol}".encode()
+        route = routes_find(&self.receiver.routes, text, len(text))
+        while route != NULL and route.market != <void*>market:
+            route = route.next
+        if route != NULL:
+            route.wants |= 1U << wanted
+            return
+        route = routes_find(&self.receiver.routes, text, len(text))
+        if route == NULL:
+            route = routes_add(&self.receiver.routes, text, symbol.encode())
+        elif number == CHANNEL_TICKER:
+            route = routes_add_next(route)
+        else:
+            raise ValueError(f"topic already routed: {topic!r}")
         route.channel = number
+        route.wants = 1U << wanted
         route.px_exp = market.px_exp
         route.sz_exp = market.sz_exp
         route.source = market.attach(self.id, number == CHANNEL_BOOK)
-        self._routed[topic] = market
+        route.market = <void*>market
+        self._markets.add(market)
 
     def messages(self, str topic not None):
         """Return how many messages came by a route so far."""
@@ -127,6 +188,7 @@ cdef class Connection:
     def accepts(self, bytes frame not None):
         """Return True if the frame is market data of one of the routes."""
         cdef bint fallback = False
+        event_begin(&self.receiver.event)
         self.receiver.decode(frame, len(frame), &self.receiver.routes, &self.receiver.event, &fallback)
         return self.receiver.event.route != NULL
 
@@ -170,15 +232,17 @@ cdef class Connection:
     def close(self, int64_t ts):
         """The socket is gone: its instruments lose this source, and the ones without another lose their book."""
         cdef Route* route
-        cdef bytes text
+        cdef uint32_t i
         if self.closed:
             return
         self.closed = True
-        for topic, market in self._routed.items():
-            text = topic.encode()
-            route = routes_find(&self.receiver.routes, text, len(text))
-            (<Market>market).detach(<Source*>route.source, route.channel == CHANNEL_BOOK, ts)
-            route.source = NULL
+        for i in range(self.receiver.routes.mask + 1):
+            route = &self.receiver.routes.slots[i]
+            while route != NULL:
+                if route.source != NULL:
+                    (<Market>route.market).detach(<Source*>route.source, route.channel == CHANNEL_BOOK, ts)
+                    route.source = NULL
+                route = route.next
         self.receiver.row.connected = 0
         self.receiver.row.disconnects += 1
         publisher_flush(self.receiver.bus)

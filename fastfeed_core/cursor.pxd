@@ -29,6 +29,15 @@ cdef int cursor_string_slow(Cursor* c, Span* out) noexcept nogil
 cdef int cursor_skip_nested(Cursor* c, int depth) noexcept nogil
 
 
+cdef inline int hex_digit(char c) noexcept nogil:
+    """The value of a hexadecimal digit, -1 if it is none."""
+    if c"0" <= c <= c"9":
+        return c - c"0"
+    if c"a" <= (c | 0x20) <= c"f":
+        return (c | 0x20) - c"a" + 10
+    return -1
+
+
 cdef inline void cursor_space(Cursor* c) noexcept nogil:
     while c.p < c.end and (c.p[0] == c" " or c.p[0] == c"\n" or c.p[0] == c"\t" or c.p[0] == c"\r"):
         c.p += 1

@@ -5,14 +5,6 @@ from fastfeed_core.status cimport OK, SYNTAX, TRUNCATED
 from fastfeed_core.status import describe
 
 
-cdef inline int _hex(char c) noexcept nogil:
-    if c"0" <= c <= c"9":
-        return c - c"0"
-    if c"a" <= (c | 0x20) <= c"f":
-        return (c | 0x20) - c"a" + 10
-    return -1
-
-
 cdef int _utf8(const unsigned char* p, const unsigned char* end) noexcept nogil:
     """Length of the well-formed UTF-8 sequence at `p`, 0 if it is cut off, -1 if it is none (RFC 3629)."""
     cdef int size, i
@@ -71,7 +63,7 @@ cdef int cursor_string_slow(Cursor* c, Span* out) noexcept nogil:
                     if p + i >= c.end:
                         c.p = c.end
                         return TRUNCATED
-                    if _hex(p[i]) < 0:
+                    if hex_digit(p[i]) < 0:
                         c.p = p + i
                         return SYNTAX
                 p += 4

@@ -10,6 +10,8 @@ cdef extern from "decimal.h" nogil:
 
 #: value = mantissa * 10**exponent; takes every number: signs, exponents, any length
 cdef int decimal_slow(const char** cursor, const char* end, int exponent, int64_t* mantissa) noexcept nogil
+#: value = mantissa * 10**exponent with the exponent of the text's last digit that is not zero
+cdef int decimal_read_any(const char** cursor, const char* end, int64_t* mantissa, int* exponent) noexcept nogil
 
 
 cdef inline int decimal_read(const char** cursor, const char* end, int exponent, int64_t* mantissa) noexcept nogil:

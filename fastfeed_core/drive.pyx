@@ -5,6 +5,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from fastfeed_core.connection cimport FRAME_CONTROL, FRAME_MALFORMED, Connection, Outcome, receive_frame
+from fastfeed_core.event cimport event_begin
 from fastfeed_core.publish cimport publisher_flush
 from fastfeed_core.status cimport OK
 
@@ -92,6 +93,7 @@ def decode(Connection connection not None, Frames frames not None):
     with nogil:
         while p < end:
             memcpy(&n, p, 4)
+            event_begin(&connection.receiver.event)
             accepted += connection.receiver.decode(p + 4, n, &connection.receiver.routes, &connection.receiver.event,
                                                    &fallback) == OK
             fallbacks += fallback

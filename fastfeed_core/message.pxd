@@ -2,7 +2,16 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from fastfeed_core.records cimport BboRecord, Head, LevelsRecord, StatusRecord, TradeRecord
+from fastfeed_core.records cimport (
+    BarRecord,
+    BboRecord,
+    Head,
+    LevelsRecord,
+    LiquidationRecord,
+    StatusRecord,
+    TickerRecord,
+    TradeRecord,
+)
 
 
 cdef class InstrumentRef:
@@ -36,6 +45,18 @@ cdef class Trade(Event):
     cdef int _side
 
 
+cdef class Ticker(Event):
+    cdef TickerRecord record
+
+
+cdef class Bar(Event):
+    cdef BarRecord record
+
+
+cdef class Liquidation(Event):
+    cdef LiquidationRecord record
+
+
 cdef class Levels(Event):
     cdef int64_t _prev_sequence
     cdef int64_t _complete_bid_px
@@ -50,6 +71,7 @@ cdef class Status(Event):
     cdef readonly str reason
     cdef readonly object expected
     cdef readonly object received
+    cdef readonly object instrument_status
 
 cdef Event make_event(const char* record, uint64_t offset, uint64_t generation, InstrumentRef ref)
 cdef Levels make_levels(const LevelsRecord* record, uint64_t offset, uint64_t generation, InstrumentRef ref,

@@ -15,21 +15,30 @@ from fastfeed_core.decimal cimport POW10
 from fastfeed_core.event cimport ABSENT, ID_INTEGER, ID_UUID, SIDE_BUY
 from fastfeed_core.records cimport (
     FLAG_DERIVED,
+    KIND_BAR,
     KIND_BBO,
     KIND_DELTA,
+    KIND_LIQUIDATION,
     KIND_SNAPSHOT,
     KIND_STATUS,
+    KIND_TICKER,
     KIND_TRADE,
+    REASON_INSTRUMENT,
     LevelPair,
 )
 
-KINDS = {"bbo": KIND_BBO, "trade": KIND_TRADE, "delta": KIND_DELTA, "snapshot": KIND_SNAPSHOT, "status": KIND_STATUS}
+KINDS = {
+    "bbo": KIND_BBO, "trade": KIND_TRADE, "delta": KIND_DELTA, "snapshot": KIND_SNAPSHOT, "status": KIND_STATUS,
+    "ticker": KIND_TICKER, "bar": KIND_BAR, "liquidation": KIND_LIQUIDATION,
+}
 STATES = ("syncing", "live", "stale")
 SCOPES = ("instrument", "connection", "bus")
 REASONS = ("", "subscribed", "snapshot", "gap", "disconnected", "malformed", "buffer full", "stopped", "connected",
-           "refused", "instrument", "venue reset", "restarted")
+           "refused", "instrument", "venue reset", "restarted", "no data", "repaired")
+#: words for the state of trading; rows and records hold the index: append only
+INSTRUMENT_STATUSES = ("unknown", "trading", "cancel_only", "halted", "pending", "closed")
 
-cdef tuple _NAMES = (None, "bbo", "trade", "delta", "snapshot", "status")
+cdef tuple _NAMES = (None, "bbo", "trade", "delta", "snapshot", "status", "ticker", "bar", "liquidation")
 
 Position = namedtuple("Position", ["generation", "offset"], module="fastfeed_core.message")
 Position.__doc__ = "A place in the ring of one generation of a bus; greater is later."
@@ -67,7 +76,7 @@ cdef class Event:
 
     @property
     def kind(self):
-        """bbo, trade, delta, snapshot or status."""
+        """bbo, trade, delta, snapshot, ticker, bar, liquidation or status."""
         return _NAMES[self.head.kind]
 
     @property
@@ -224,6 +233,140 @@ cdef class Trade(Event):
         return {"price": self.price, "size": self.size, "side": self.side, "trade_id": self.trade_id}
 
 
+cdef class Ticker(Event):
+    """The venue's statistics as last known; what it never gave is None."""
+
+    @property
+    def last(self):
+        """Price of the last trade."""
+        return to_price(self.record.last, self.record.last_exp)
+
+    @property
+    def mark_price(self):
+        """The venue's mark price."""
+        return to_price(self.record.mark_price, self.record.mark_price_exp)
+
+    @property
+    def index_price(self):
+        """The venue's index price."""
+        return to_price(self.record.index_price, self.record.index_price_exp)
+
+    @property
+    def open_interest(self):
+        """Open interest in the unit of sizes."""
+        return to_price(self.record.open_interest, self.record.open_interest_exp)
+
+    @property
+    def funding_rate(self):
+        """Current funding rate, for one interval of the venue; 0.0001 is 1 basis point."""
+        return to_price(self.record.funding_rate, self.record.funding_rate_exp)
+
+    @property
+    def next_funding_time(self):
+        """When funding is paid next, ns since the epoch."""
+        return _optional(self.record.next_funding_time)
+
+    @property
+    def volume(self):
+        """Volume of 24 hours in the unit of sizes."""
+        return to_price(self.record.volume, self.record.volume_exp)
+
+    def decimals(self):
+        """Return the values that are known as {field: Decimal}, exactly."""
+        cdef const TickerRecord* r = &self.record
+        pairs = {"last": (r.last, r.last_exp), "mark_price": (r.mark_price, r.mark_price_exp),
+                 "index_price": (r.index_price, r.index_price_exp),
+                 "open_interest": (r.open_interest, r.open_interest_exp),
+                 "funding_rate": (r.funding_rate, r.funding_rate_exp), "volume": (r.volume, r.volume_exp)}
+        return {field: Decimal(f"{mantissa}E{exponent}") for field, (mantissa, exponent) in pairs.items()
+                if mantissa != ABSENT}
+
+    def _fields(self):
+        return {"last": self.last, "mark_price": self.mark_price, "index_price": self.index_price,
+                "open_interest": self.open_interest, "funding_rate": self.funding_rate,
+                "next_funding_time": self.next_funding_time, "volume": self.volume}
+
+
+cdef class Bar(Event):
+    """Open, high, low, close and volume of an interval, so far or for good."""
+
+    @property
+    def start(self):
+        """When the interval begins, ns since the epoch."""
+        return self.record.start
+
+    @property
+    def interval(self):
+        """Length of the interval in seconds."""
+        return self.record.interval
+
+    @property
+    def open(self):
+        """Price of the first trade."""
+        return to_price(self.record.open, self.ref.px_exp)
+
+    @property
+    def high(self):
+        """Highest price."""
+        return to_price(self.record.high, self.ref.px_exp)
+
+    @property
+    def low(self):
+        """Lowest price."""
+        return to_price(self.record.low, self.ref.px_exp)
+
+    @property
+    def close(self):
+        """Price of the last trade so far."""
+        return to_price(self.record.close, self.ref.px_exp)
+
+    @property
+    def volume(self):
+        """Volume in the unit of sizes."""
+        return to_price(self.record.volume, self.record.volume_exp)
+
+    @property
+    def closed(self):
+        """True if nothing will change any more."""
+        return bool(self.record.closed)
+
+    def _fields(self):
+        return {"start": self.start, "interval": self.interval, "open": self.open, "high": self.high,
+                "low": self.low, "close": self.close, "volume": self.volume, "closed": self.closed}
+
+
+cdef class Liquidation(Event):
+    """A forced order of the venue, as far as the venue tells of them."""
+
+    @property
+    def price(self):
+        """Price."""
+        return to_price(self.record.px, self.ref.px_exp)
+
+    @property
+    def size(self):
+        """Size in the venue's unit."""
+        return to_price(self.record.sz, self.ref.sz_exp)
+
+    @property
+    def px(self):
+        """Price mantissa."""
+        return self.record.px
+
+    @property
+    def sz(self):
+        """Size mantissa."""
+        return self.record.sz
+
+    @property
+    def side(self):
+        """The forced order's side: "sell" where a long position was liquidated, "buy" where a short one was."""
+        return "buy" if self.record.side == SIDE_BUY else "sell"
+
+    def _fields(self):
+        return {"price": self.price, "size": self.size, "side": self.side}
+
+
 cdef list _pairs(bytes raw, int px_exp, int sz_exp):
     cdef const LevelPair* pair = <const LevelPair*><const char*>raw
     cdef Py_ssize_t i
@@ -281,7 +424,7 @@ cdef class Status(Event):
 
     def _fields(self):
         return {"scope": self.scope, "state": self.state, "reason": self.reason, "expected": self.expected,
-                "received": self.received}
+                "received": self.received, "instrument_status": self.instrument_status}
 
 
 cdef Event make_event(const char* record, uint64_t offset, uint64_t generation, InstrumentRef ref):
@@ -293,6 +436,9 @@ cdef Event make_event(const char* record, uint64_t offset, uint64_t generation, 
     cdef Bbo quote
     cdef Trade deal
     cdef Status change
+    cdef Ticker ticker
+    cdef Bar bar
+    cdef Liquidation liquidation
     cdef Event event
     if head.kind == KIND_BBO:
         bbo = <const BboRecord*>record
@@ -319,7 +465,21 @@ cdef Event make_event(const char* record, uint64_t offset, uint64_t generation, 
         change.reason = REASONS[status.reason]
         change.expected = _optional(status.expected)
         change.received = _optional(status.received)
+        if status.reason == REASON_INSTRUMENT:
+            change.instrument_status = INSTRUMENT_STATUSES[status.instrument_status]
         event = change
+    elif head.kind == KIND_TICKER:
+        ticker = Ticker.__new__(Ticker)
+        ticker.record = (<const TickerRecord*>record)[0]
+        event = ticker
+    elif head.kind == KIND_BAR:
+        bar = Bar.__new__(Bar)
+        bar.record = (<const BarRecord*>record)[0]
+        event = bar
+    elif head.kind == KIND_LIQUIDATION:
+        liquidation = Liquidation.__new__(Liquidation)
+        liquidation.record = (<const LiquidationRecord*>record)[0]
+        event = liquidation
     else:
         return None
     event.head = head[0]

@@ -3,7 +3,7 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastfeed_core.book cimport Book
-from fastfeed_core.event cimport Event
+from fastfeed_core.event cimport Bar, Deal, Event, Number
 from fastfeed_core.records cimport BusLive, InstrumentRow, Reason, ScopeCode, State
 from fastfeed_core.ring cimport ff_ring_writer
 
@@ -56,12 +56,19 @@ cdef struct Publisher:
 cdef int64_t publisher_now(const Publisher* bus, int64_t ts_recv) noexcept nogil
 cdef void publish_bbo(Publisher* bus, Publication* pub, uint16_t connection, const Event* event,
                       int64_t ts_recv, int64_t ts_publish, uint8_t flags) noexcept nogil
-cdef void publish_trade(Publisher* bus, Publication* pub, uint16_t connection, const Event* event,
+cdef void publish_trade(Publisher* bus, Publication* pub, uint16_t connection, const Event* event, const Deal* deal,
                         int64_t ts_recv, int64_t ts_publish) noexcept nogil
+cdef void publish_liquidation(Publisher* bus, Publication* pub, uint16_t connection, const Event* event,
+                              const Deal* deal, uint8_t side, int64_t ts_recv, int64_t ts_publish) noexcept nogil
+cdef void publish_ticker(Publisher* bus, Publication* pub, uint16_t connection, const Event* event,
+                         const Number* values, unsigned int has, int64_t ts_recv, int64_t ts_publish) noexcept nogil
+cdef void publish_bar(Publisher* bus, Publication* pub, uint16_t connection, const Event* event, const Bar* bar,
+                      int64_t ts_recv, int64_t ts_publish) noexcept nogil
 cdef void publish_levels(Publisher* bus, Publication* pub, uint16_t connection, const Event* event, uint8_t kind,
                          int64_t ts_recv, int64_t ts_publish) noexcept nogil
 cdef void publish_status(Publisher* bus, uint32_t instrument, uint16_t connection, ScopeCode scope, State state,
-                         Reason reason, int64_t expected, int64_t received, int64_t ts) noexcept nogil
+                         Reason reason, int64_t expected, int64_t received, uint8_t instrument_status,
+                         int64_t ts) noexcept nogil
 cdef void publisher_prepare(Publisher* bus, Publication* pub) noexcept nogil
 cdef void publisher_forget(Publisher* bus, Publication* pub) noexcept nogil
 cdef void publisher_touch(Publisher* bus, Publication* pub) noexcept nogil

@@ -1,21 +1,36 @@
 """Writing events into a bus: ring records at once; top cells, images, tail and wake-up at each flush."""
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from fastfeed_core.book cimport Side, side_complete_px, side_copy, side_count
-from fastfeed_core.event cimport ABSENT
+from fastfeed_core.event cimport (
+    ABSENT,
+    TICKER_FUNDING,
+    TICKER_INDEX,
+    TICKER_LAST,
+    TICKER_MARK,
+    TICKER_NEXT_FUNDING,
+    TICKER_OPEN_INTEREST,
+    TICKER_VOLUME,
+)
 from fastfeed_core.records cimport (
     FLAG_FIRST,
     FLAG_LAST,
+    KIND_BAR,
     KIND_BBO,
+    KIND_LIQUIDATION,
     KIND_STATUS,
+    KIND_TICKER,
     KIND_TRADE,
+    BarRecord,
     BboRecord,
     Head,
     ImageHead,
     LevelsRecord,
+    LiquidationRecord,
     StatusRecord,
+    TickerRecord,
     TopHead,
     TradeRecord,
 )
@@ -65,18 +80,83 @@ cdef void publish_bbo(Publisher* bus, Publication* pub, uint16_t connection, con
     _after_record(bus)
 
 
-cdef void publish_trade(Publisher* bus, Publication* pub, uint16_t connection, const Event* event,
+cdef inline void _fill_deal(Head* head, const Deal* deal) noexcept nogil:
+    if deal.ts_event != ABSENT:
+        head.ts_event = deal.ts_event
+    head.sequence = deal.sequence
+
+
+cdef void publish_trade(Publisher* bus, Publication* pub, uint16_t connection, const Event* event, const Deal* deal,
                         int64_t ts_recv, int64_t ts_publish) noexcept nogil:
     cdef TradeRecord* record = <TradeRecord*>ff_ring_claim(&bus.ring, sizeof(TradeRecord))
     _fill_head(&record.head, pub.instrument, connection, event, ts_recv, ts_publish)
-    record.px = event.px
-    record.sz = event.sz
-    memcpy(record.trade_id, event.trade_id, 16)
-    record.id_kind = event.id_kind
-    record.side = event.side
+    _fill_deal(&record.head, deal)
+    record.px = deal.px
+    record.sz = deal.sz
+    memcpy(record.trade_id, deal.trade_id, 16)
+    record.id_kind = deal.id_kind
+    record.side = deal.side
     memset(record._padding, 0, sizeof(record._padding))
     ff_ring_commit(&bus.ring, <ff_head*>record, sizeof(TradeRecord), KIND_TRADE, FLAG_FIRST | FLAG_LAST)
     pub.row.trades += 1
+    _after_record(bus)
+
+
+cdef void publish_liquidation(Publisher* bus, Publication* pub, uint16_t connection, const Event* event,
+                              const Deal* deal, uint8_t side, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
+    cdef LiquidationRecord* record = <LiquidationRecord*>ff_ring_claim(&bus.ring, sizeof(LiquidationRecord))
+    _fill_head(&record.head, pub.instrument, connection, event, ts_recv, ts_publish)
+    _fill_deal(&record.head, deal)
+    record.px = deal.px
+    record.sz = deal.sz
+    record.side = side
+    memset(record._padding, 0, sizeof(record._padding))
+    ff_ring_commit(&bus.ring, <ff_head*>record, sizeof(LiquidationRecord), KIND_LIQUIDATION, FLAG_FIRST | FLAG_LAST)
+    pub.row.liquidations += 1
+    _after_record(bus)
+
+
+cdef inline void _put(const Number* values, unsigned int has, int field, int64_t* mantissa,
+                      int8_t* exponent) noexcept nogil:
+    mantissa[0] = values[field].mantissa if has >> field & 1 else ABSENT
+    exponent[0] = <int8_t>values[field].exponent if has >> field & 1 else 0
+
+
+cdef void publish_ticker(Publisher* bus, Publication* pub, uint16_t connection, const Event* event,
+                         const Number* values, unsigned int has, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
+    """All that is known now; `has` says which of the values are."""
+    cdef TickerRecord* record = <TickerRecord*>ff_ring_claim(&bus.ring, sizeof(TickerRecord))
+    _fill_head(&record.head, pub.instrument, connection, event, ts_recv, ts_publish)
+    memset(record._padding, 0, sizeof(record._padding))
+    _put(values, has, TICKER_LAST, &record.last, &record.last_exp)
+    _put(values, has, TICKER_MARK, &record.mark_price, &record.mark_price_exp)
+    _put(values, has, TICKER_INDEX, &record.index_price, &record.index_price_exp)
+    _put(values, has, TICKER_OPEN_INTEREST, &record.open_interest, &record.open_interest_exp)
+    _put(values, has, TICKER_FUNDING, &record.funding_rate, &record.funding_rate_exp)
+    _put(values, has, TICKER_VOLUME, &record.volume, &record.volume_exp)
+    record.next_funding_time = values[<int>TICKER_NEXT_FUNDING].mantissa if has >> TICKER_NEXT_FUNDING & 1 else ABSENT
+    ff_ring_commit(&bus.ring, <ff_head*>record, sizeof(TickerRecord), KIND_TICKER, FLAG_FIRST | FLAG_LAST)
+    pub.row.tickers += 1
+    _after_record(bus)
+
+
+cdef void publish_bar(Publisher* bus, Publication* pub, uint16_t connection, const Event* event, const Bar* bar,
+                      int64_t ts_recv, int64_t ts_publish) noexcept nogil:
+    cdef BarRecord* record = <BarRecord*>ff_ring_claim(&bus.ring, sizeof(BarRecord))
+    _fill_head(&record.head, pub.instrument, connection, event, ts_recv, ts_publish)
+    record.head.sequence = ABSENT
+    record.start = bar.start
+    record.interval = <uint32_t>bar.interval_s
+    record.open = bar.open
+    record.high = bar.high
+    record.low = bar.low
+    record.close = bar.close
+    record.volume = bar.volume.mantissa
+    record.volume_exp = <int8_t>bar.volume.exponent
+    record.closed = bar.closed
+    memset(record._padding, 0, sizeof(record._padding))
+    ff_ring_commit(&bus.ring, <ff_head*>record, sizeof(BarRecord), KIND_BAR, FLAG_FIRST | FLAG_LAST)
+    pub.row.bars += 1
     _after_record(bus)
 
 
@@ -122,7 +202,8 @@ cdef void publish_levels(Publisher* bus, Publication* pub, uint16_t connection, 
 
 
 cdef void publish_status(Publisher* bus, uint32_t instrument, uint16_t connection, ScopeCode scope, State state,
-                         Reason reason, int64_t expected, int64_t received, int64_t ts) noexcept nogil:
+                         Reason reason, int64_t expected, int64_t received, uint8_t instrument_status,
+                         int64_t ts) noexcept nogil:
     cdef StatusRecord* record = <StatusRecord*>ff_ring_claim(&bus.ring, sizeof(StatusRecord))
     record.head.instrument = instrument
     record.head.connection = connection
@@ -135,6 +216,7 @@ cdef void publish_status(Publisher* bus, uint32_t instrument, uint16_t connectio
     record.scope = scope
     record.state = state
     record.reason = reason
+    record.instrument_status = instrument_status
     memset(record._padding, 0, sizeof(record._padding))
     record.expected = expected
     record.received = received

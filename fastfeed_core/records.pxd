@@ -15,7 +15,7 @@ cdef extern from *:
     const uint64_t MAGIC "FF_MAGIC"     # "FFEED_G1"
 
 cdef enum:
-    LAYOUT_VERSION = 1
+    LAYOUT_VERSION = 2
     HEADER_SIZE = 4096
     #: pairs of a delta or snapshot fragment never exceed this, whatever the ring's block
     MAX_PAIRS = 4000
@@ -27,6 +27,9 @@ cpdef enum Kind:
     KIND_DELTA = 3
     KIND_SNAPSHOT = 4
     KIND_STATUS = 5
+    KIND_TICKER = 6
+    KIND_BAR = 7
+    KIND_LIQUIDATION = 8
 
 cpdef enum Flag:
     #: first and last fragment of a message; both are set on a message of one record
@@ -57,6 +60,10 @@ cpdef enum Reason:
     REASON_INSTRUMENT = 10
     REASON_VENUE_RESET = 11
     REASON_RESTARTED = 12
+    #: a subscription that the venue took never brought anything
+    REASON_NO_DATA = 13
+    #: an unchained book was found to differ from the venue's, and replaced
+    REASON_REPAIRED = 14
 
 cpdef enum ScopeCode:
     SCOPE_INSTRUMENT = 0
@@ -94,6 +101,44 @@ cdef struct TradeRecord:
     uint8_t side                #: the taker's: 1 buy, 2 sell
     uint8_t[6] _padding
 
+#: the values last known; those that the venue never gave are absent. The exponents are those of the venue's text
+cdef struct TickerRecord:
+    Head head
+    int64_t last                #: price of the last trade
+    int64_t mark_price
+    int64_t index_price
+    int64_t open_interest       #: in the unit of sizes
+    int64_t funding_rate        #: the current one, for one interval of the venue
+    int64_t volume              #: of 24 hours, in the unit of sizes
+    int64_t next_funding_time   #: ns since the epoch
+    int8_t last_exp             #: last * 10**last_exp is the price
+    int8_t mark_price_exp
+    int8_t index_price_exp
+    int8_t open_interest_exp
+    int8_t funding_rate_exp
+    int8_t volume_exp
+    uint8_t[2] _padding
+
+cdef struct BarRecord:
+    Head head
+    int64_t start               #: ns since the epoch
+    int64_t open                #: prices
+    int64_t high
+    int64_t low
+    int64_t close
+    int64_t volume              #: in the unit of sizes: volume * 10**volume_exp
+    uint32_t interval           #: seconds
+    int8_t volume_exp
+    uint8_t closed              #: 1: no further change
+    uint8_t[2] _padding
+
+cdef struct LiquidationRecord:
+    Head head
+    int64_t px                  #: price
+    int64_t sz                  #: size
+    uint8_t side                #: the liquidating order's: 2 sell closes a long
+    uint8_t[7] _padding
+
 #: deltas and snapshots: this, then n_bids and n_asks pairs (px, sz); size 0 removes the level
 cdef struct LevelsRecord:
     Head head
@@ -109,7 +154,8 @@ cdef struct StatusRecord:
     uint8_t scope               #: see ScopeCode
     uint8_t state               #: see State
     uint8_t reason              #: see Reason
-    uint8_t[5] _padding
+    uint8_t instrument_status   #: with the reason `instrument`: index of the status words
+    uint8_t[4] _padding
     int64_t expected            #: a gap: the sequence that should have come before; absent otherwise
     int64_t received            #: a gap: the one that came
 
@@ -185,6 +231,9 @@ cdef struct InstrumentRow:
     int64_t snapshots
     int64_t bbos
     int64_t trades
+    int64_t tickers
+    int64_t bars
+    int64_t liquidations
     int64_t old                 #: deltas that the book had already
     int64_t gaps                #: sequences found missing: the book was dropped
     int64_t source_gaps         #: ... on one source while another was in step
@@ -192,6 +241,8 @@ cdef struct InstrumentRow:
     int64_t refused             #: messages with a value that does not fit
     int64_t held                #: deltas kept while a snapshot was on its way
     int64_t held_lost           #: deltas that found no room
+    int64_t repairs             #: times an unchained book was found wrong, and replaced
+    int64_t no_data             #: subscriptions that were taken and brought nothing
 
 cdef struct ConnectionRow:
     char[64] label              #: venue, product and route

@@ -11,6 +11,9 @@ class Kind(IntEnum):
     KIND_DELTA = 3
     KIND_SNAPSHOT = 4
     KIND_STATUS = 5
+    KIND_TICKER = 6
+    KIND_BAR = 7
+    KIND_LIQUIDATION = 8
 
 class Flag(IntEnum):
     FLAG_FIRST = 1
@@ -36,6 +39,8 @@ class Reason(IntEnum):
     REASON_INSTRUMENT = 10
     REASON_VENUE_RESET = 11
     REASON_RESTARTED = 12
+    REASON_NO_DATA = 13
+    REASON_REPAIRED = 14
 
 class ScopeCode(IntEnum):
     SCOPE_INSTRUMENT = 0

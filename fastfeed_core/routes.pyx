@@ -34,6 +34,15 @@ cdef int routes_init(Routes* routes, uint32_t capacity) except -1:
 
 
 cdef void routes_free(Routes* routes) noexcept:
+    cdef Route* route
+    cdef uint32_t i
+    if routes.slots == NULL:
+        return
+    for i in range(routes.mask + 1):
+        while routes.slots[i].next != NULL:
+            route = routes.slots[i].next
+            routes.slots[i].next = route.next
+            free(route)
     free(routes.slots)
     routes.slots = NULL
 
@@ -51,6 +60,17 @@ cdef Route* routes_find(Routes* routes, const char* topic, Py_ssize_t size) noex
         if route.topic_size == size and memcmp(route.topic, topic, size) == 0:
             return route
         i += 1
+
+
+cdef Route* routes_find_pair(Routes* routes, const char* head, Py_ssize_t head_size, const char* tail,
+                             Py_ssize_t tail_size) noexcept nogil:
+    cdef char[TOPIC_SIZE] topic
+    if head_size < 0 or tail_size < 0 or head_size + 1 + tail_size > TOPIC_SIZE:
+        return NULL
+    memcpy(topic, head, head_size)
+    topic[head_size] = c":"
+    memcpy(topic + head_size + 1, tail, tail_size)
+    return routes_find(routes, topic, head_size + 1 + tail_size)
 
 
 cdef Route* routes_add(Routes* routes, bytes topic, bytes symbol) except NULL:
@@ -77,6 +97,16 @@ cdef Route* routes_add(Routes* routes, bytes topic, bytes symbol) except NULL:
     route.symbol_size = <uint32_t>len(symbol)
     routes.used += 1
     return route
+
+
+cdef Route* routes_add_next(Route* route) except NULL:
+    """Add an empty route for another market of the same topic."""
+    cdef Route* added = <Route*>calloc(1, sizeof(Route))
+    if added == NULL:
+        raise MemoryError
+    added.next = route.next
+    route.next = added
+    return added
 
 
 cdef bint routes_remove(Routes* routes, bytes topic) except -1:

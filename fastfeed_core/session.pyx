@@ -96,6 +96,10 @@ cdef class Session(WSListener):
         """Send a text frame."""
         self.transport.send(WSMsgType.TEXT, payload)
 
+    def ping(self):
+        """Send a ping of the WebSocket protocol."""
+        self.transport.send_ping()
+
     def disconnect(self, bint graceful=True):
         """Close the socket."""
         self.transport.disconnect(graceful)

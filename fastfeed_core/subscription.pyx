@@ -9,16 +9,22 @@ from fastfeed_core.message cimport Event, InstrumentRef, make_event, make_levels
 from fastfeed_core.records cimport (
     FLAG_FIRST,
     FLAG_LAST,
+    KIND_BAR,
     KIND_BBO,
     KIND_DELTA,
+    KIND_LIQUIDATION,
     KIND_SNAPSHOT,
     KIND_STATUS,
+    KIND_TICKER,
     KIND_TRADE,
+    BarRecord,
     BboRecord,
     Head,
     LevelPair,
     LevelsRecord,
+    LiquidationRecord,
     StatusRecord,
+    TickerRecord,
     TradeRecord,
 )
 from fastfeed_core.ring cimport (
@@ -39,7 +45,7 @@ from fastfeed_core import records
 from fastfeed_core.message import KINDS
 
 cdef enum:
-    KIND_COUNT = 6
+    KIND_COUNT = 9
     NO_INSTRUMENT = 0xFFFFFFFF
 
 cdef extern from *:
@@ -72,7 +78,7 @@ cdef class Subscription:
     ----------
     map : the bus
     names : names of the instruments to deliver; None: all
-    kinds : kinds to deliver (bbo, trade, delta, snapshot, status); None: all
+    kinds : kinds to deliver (bbo, trade, delta, snapshot, ticker, bar, liquidation, status); None: all
     start : "now", "oldest", or an offset of this generation
 
     Raises
@@ -118,6 +124,9 @@ cdef class Subscription:
         self.columns[<int>KIND_DELTA].size = 16 + sizeof(LevelsRecord)
         self.columns[<int>KIND_SNAPSHOT].size = 16 + sizeof(LevelsRecord)
         self.columns[<int>KIND_STATUS].size = 16 + sizeof(StatusRecord)
+        self.columns[<int>KIND_TICKER].size = 16 + sizeof(TickerRecord)
+        self.columns[<int>KIND_BAR].size = 16 + sizeof(BarRecord)
+        self.columns[<int>KIND_LIQUIDATION].size = 16 + sizeof(LiquidationRecord)
         self.levels.size = sizeof(LevelPair)
 
     def __dealloc__(self):
@@ -355,7 +364,7 @@ def _batch_dtype(name):
     import numpy as np
 
     if name not in _dtypes:
-        record = {"bbo": "BboRecord", "trade": "TradeRecord", "status": "StatusRecord"}.get(name, "LevelsRecord")
+        record = "LevelsRecord" if name in ("delta", "snapshot") else f"{name.capitalize()}Record"
         plain = records.dtype(record)
         names = [field for field in plain.names if field != "stamp"]
         if name not in ("delta", "snapshot"):

@@ -23,6 +23,12 @@ cdef enum:
 cdef struct Chain:
     bint in_step
     int32_t ahead
+    #: refreshes in a row that are older than the one before
+    int32_t behind
+    #: of the market, when this source last told its numbers
+    int64_t epoch
+    #: the greatest sequence that it brought in this epoch, ABSENT before the first
+    int64_t last
 
 
 cdef inline Verdict sync_judge(int64_t book_seq, int64_t prev_seq, int64_t last_seq, Chain* chain,

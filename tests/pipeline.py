@@ -8,6 +8,7 @@ from typing import Any
 
 from fastfeed.instrument import Instrument
 from fastfeed.protocol import open_market
+from fastfeed.venues.spec import Channel
 from fastfeed_core.attach import BusMap
 from fastfeed_core.bus import BusWriter
 from fastfeed_core.connection import Connection
@@ -28,6 +29,10 @@ def instrument(name: str = "binance:BTC/USDT", tick: str = "0.01", lot: str = "0
     )  # fmt: skip
 
 
+# A book by request, as open_market wants to know of it.
+BOOK = (Channel(name="book", by_request=True),)
+
+
 class Pipeline:
     """One instrument, fed by as many connections as wanted."""
 
@@ -36,7 +41,7 @@ class Pipeline:
         self.instrument = what or instrument()
         self.writer = BusWriter(ring=1 << 24, instruments=2)
         self.hub = Hub(self.writer, held_bytes)
-        self.market = open_market(self.hub, self.instrument, True)
+        self.market = open_market(self.hub, self.instrument, BOOK)
         self.depth = depth
         self.ts = 1
         self.connections = [self.connect() for _ in range(connections)]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import fastfeed
+from fastfeed import venues
 from fastfeed.sim import Close, FaultPlan, Frame, Knobs, Simulator
 from fastfeed.sim.frames import Abort
+from fastfeed.venues.spec import Product
 
 START = 1_785_000_000_000_000_000
 MS = 1_000_000
@@ -18,27 +20,43 @@ class Rig:
     Parameters
     ----------
     faults : a plan in the simulator's syntax
-    products : of the venue
+    products : of the venue; None: all
+    options : of the feed
     """
 
-    def __init__(self, faults: str | FaultPlan = "", seed: int = 7, products: tuple[str, ...] = ("spot", "usdm"),
-                 symbols: int = 2, rate: float = 40, connections: int = 1) -> None:  # fmt: skip
+    def __init__(self, faults: str | FaultPlan = "", seed: int = 7, products: tuple[str, ...] | None = None,
+                 symbols: int = 2, rate: float = 40, connections: int = 1, venue: str = "binance",
+                 channels: tuple[str, ...] = ("book", "bbo", "trade"), **options: Any) -> None:  # fmt: skip
         knobs = Knobs(seed=seed, rate=rate, levels=40, symbols=symbols, journal=True)
-        self.sim = Simulator(["binance"], knobs=knobs, faults=faults, now=START)
-        instruments = []
-        for product, path in (("spot", "/api/v3/exchangeInfo"), ("usdm", "/fapi/v1/exchangeInfo")):
-            if product in products:
-                instruments += fastfeed.instruments("binance", self.sim.request("binance", product, path).body)
-        self.instruments = instruments
+        self.venue = venue
+        self.products = [each for each in venues.load(venue).PRODUCTS if products is None or each.name in products]
+        self.sim = Simulator([venue], knobs=knobs, faults=faults, now=START)
+        self.instruments = [each for product in self.products for each in self._list(product)]
         self.feed = fastfeed.OfflineFeed(
-            "binance", instruments, ["book", "bbo", "trade"], seed=seed, connections=connections
+            venue, self.instruments, channels, seed=seed, connections=connections, **options
         )
         self.clients: dict[int, Any] = {}
         self.events: list[Any] = []
         self.wrong: list[str] = []
         self.checked = 0
-        self.states: dict[str, list[str]] = {each.name: [] for each in instruments}
+        self.states: dict[str, list[str]] = {each.name: [] for each in self.instruments}
         self._take(self.feed.start(self.sim.now, connect=False))
+
+    def _list(self, product: Product) -> list[fastfeed.Instrument]:
+        """All pages of a product's listing, as a feed asks for them; faults are not for these."""
+        bodies = []
+        calls = list(product.listing)
+        for call in calls:
+            reply = self.sim.request(self.venue, product.name, call.path)
+            assert reply.status == 200, reply
+            bodies.append(reply.body)
+            calls += venues.load(self.venue).read_listing(reply.body, product).more
+        return fastfeed.instruments(self.venue, bodies, product.name)
+
+    def _place(self, url: str, base: str) -> tuple[str, str]:
+        """(product, path) of a URL; `base` is ws or rest."""
+        product = next(each for each in self.products if url.startswith(getattr(each, base) + "/"))
+        return product.name, url[len(getattr(product, base)) :]
 
     def step(self, ms: int = 20) -> None:
         """Let time pass, and everything that it brings happen."""
@@ -66,8 +84,7 @@ class Rig:
             self.clients.pop(key).close()
         for key, each in wanted.items():
             if key not in self.clients:
-                product = "spot" if "stream.binance.com" in each.url and "fstream" not in each.url else "usdm"
-                self.clients[key] = self.sim.connect("binance", product, "/" + each.url.split("/", 3)[3])
+                self.clients[key] = self.sim.connect(self.venue, *self._place(each.url, "ws"))
                 self._take(self.feed.connected(key, now))
 
     def _exchange(self, now: int) -> None:
@@ -75,10 +92,13 @@ class Rig:
             key, payload = self.feed.sends.popleft()
             if key in self.clients:
                 self.clients[key].receive(payload)
+        while self.feed.pings:
+            key = self.feed.pings.popleft()
+            if key in self.clients:
+                self.clients[key].ping()
         while self.feed.requests:
             request = self.feed.requests.popleft()
-            product = "spot" if "api.binance.com" in request.url and "fapi" not in request.url else "usdm"
-            reply = self.sim.request("binance", product, "/" + request.url.split("/", 3)[3])
+            reply = self.sim.request(self.venue, *self._place(request.url, "rest"))
             self._take(self.feed.reply(request, reply.body, reply.status, dict(reply.headers), now))
 
     def _take(self, events: list[Any]) -> None:

@@ -19,7 +19,7 @@ OF_KIND = {
     "trade": {"price", "size", "side", "trade_id"},
     "delta": {"bids", "asks", "prev_sequence"},
     "snapshot": {"bids", "asks", "prev_sequence"},
-    "status": {"scope", "state", "reason", "expected", "received"},
+    "status": {"scope", "state", "reason", "expected", "received", "instrument_status"},
 }
 
 
@@ -131,7 +131,8 @@ def test_tail_prints_a_short_line_of_each_kind(environment, bus, kind, form):
         ),
         (
             ["--kind", "trades"],
-            "--kind: expected one of bbo, trade, delta, snapshot, status, was 'trades' (did you mean trade?)",
+            "--kind: expected one of bbo, trade, delta, snapshot, status, ticker, bar, liquidation, was 'trades' "
+            "(did you mean trade?)",
         ),
     ],
     ids=["instrument", "kind"],

@@ -192,8 +192,10 @@ def test_mantissas_become_prices_and_sizes_and_return():
 
 def test_size_in_base_currency_needs_contracts_in_it():
     assert make(contract_size=Decimal("0.01")).to_base(Decimal(3)) == Decimal("0.03")
-    with pytest.raises(ValueError, match="expected contracts in BTC, was USD"):
+    with pytest.raises(ValueError, match=r"expected the price of .*, whose contracts are in USD, was None"):
         make(contract_unit="USD").to_base(Decimal(3))
+    inverse = make(contract_unit="USD", contract_size=Decimal(10))
+    assert inverse.to_base(Decimal(3), Decimal(60_000)) == Decimal("0.0005")
 
 
 def test_instrument_is_frozen_and_hashable():

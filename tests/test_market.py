@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import OracleBook, read_2024
-from pipeline import Pipeline, frame, instrument, rest_book, spot_depth
+from pipeline import BOOK, Pipeline, frame, instrument, rest_book, spot_depth
 
 from fastfeed.protocol import open_market
 from fastfeed_core.decoders.binance import BinanceDecoder
@@ -166,7 +166,7 @@ def test_two_connections_with_losses_never_show_a_wrong_book(seed):
 
 def test_a_gap_drops_the_book_of_its_instrument_and_no_other():
     pipeline = Pipeline()
-    other = open_market(pipeline.hub, instrument("binance:ETH/USDT"), True)
+    other = open_market(pipeline.hub, instrument("binance:ETH/USDT"), BOOK)
     pipeline.connections[0].route("ethusdt@depth@100ms", "BTCUSDT", "book", other)
     pipeline.snapshot(rest_book(10, BIDS, ASKS))
     other.expect_snapshot()

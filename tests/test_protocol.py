@@ -81,8 +81,14 @@ def test_a_refused_subscription_costs_itself():
     feed.start(START)
     ((key, payload),) = drain(feed.sends)
     refusal = {"error": {"code": 2, "msg": "Invalid request"}, "id": json.loads(payload)["id"]}
-    events = feed.receive(json.dumps(refusal), START, key)
-    assert {(event.kind, event.reason) for event in events} == {("status", "refused")}
+    # Which of the two it is shows when they are asked for one by one.
+    assert feed.receive(json.dumps(refusal), START, key) == []
+    feed.advance(START)
+    (_, book), (_, trade) = drain(feed.sends)
+    assert [json.loads(each)["params"] for each in (book, trade)] == [["c0000usdt@depth@100ms"], ["c0000usdt@trade"]]
+    feed.receive(json.dumps({"result": None, "id": json.loads(book)["id"]}), START, key)
+    events = feed.receive(json.dumps(refusal | {"id": json.loads(trade)["id"]}), START, key)
+    assert [(event.kind, event.reason) for event in events] == [("status", "refused")]
     assert [each.id for each in feed.connections] == [key]
 
 

@@ -8,7 +8,7 @@ import threading
 
 import numpy as np
 import pytest
-from pipeline import frame, instrument, rest_book, spot_depth
+from pipeline import BOOK, frame, instrument, rest_book, spot_depth
 from processes import wait_for
 
 import fastfeed
@@ -26,8 +26,8 @@ class Feed:
     def __init__(self, name: str = "books", ring: int = 1 << 20) -> None:
         self.writer = BusWriter(name, ring=ring, instruments=4, levels=256)
         self.hub = Hub(self.writer)
-        self.market = open_market(self.hub, instrument(), True)
-        self.quiet = open_market(self.hub, instrument("binance:ETH/USDT"), True)
+        self.market = open_market(self.hub, instrument(), BOOK)
+        self.quiet = open_market(self.hub, instrument("binance:ETH/USDT"), BOOK)
         self.connection = Connection(self.hub, self.writer.add_connection("test"), BinanceDecoder(), 4, 1)
         self.connection.route("btcusdt@depth@100ms", "BTCUSDT", "book", self.market)
         self.connection.route("btcusdt@trade", "BTCUSDT", "trade", self.market)
@@ -231,7 +231,7 @@ def test_a_file_of_another_layout_is_refused_with_the_field(feed):
         data.seek(8)
         data.write((99).to_bytes(4, "little"))
         data.flush()
-        with pytest.raises(fastfeed.LayoutMismatch, match="layout_version: expected 1, was 99"):
+        with pytest.raises(fastfeed.LayoutMismatch, match="layout_version: expected 2, was 99"):
             fastfeed.open("books")
     os.truncate(file, 100)
     with pytest.raises(fastfeed.LayoutMismatch, match="size"):

@@ -171,7 +171,7 @@ def test_limit_of_zero_is_no_limit():
 def test_symbol_and_currency_outside_ascii_are_kept():
     found = one(usdm_row(symbol="\u6d4b\u8bd5USDT", baseAsset="\u6d4b\u8bd5"))
     assert found.name == "binance:\u6d4b\u8bd5/USDT:USDT"
-    assert binance.topic(found, "bbo", Options()).text == "\u6d4b\u8bd5usdt@bookTicker"
+    assert topic(found, "bbo").text == "\u6d4b\u8bd5usdt@bookTicker"
     assert binance.snapshot(found, 5).path == "/fapi/v1/depth?symbol=%E6%B5%8B%E8%AF%95USDT&limit=5"
 
 
@@ -312,32 +312,41 @@ def test_recorded_listing_agrees_with_ccxt(product, oracle):
 # What we send
 
 
+def topic(instrument, name, options=None):
+    """The one topic of a channel."""
+    options = options or Options()
+    row = binance.product_of(instrument).channel(name, options, instrument.kind)
+    (found,) = binance.topics(instrument, row, options)
+    return found
+
+
 def test_topics_and_paths_of_each_product():
     spot, usdm = one(spot_row()), one(usdm_row())
     aggregate = Options(trades="aggregate")
-    assert binance.topic(spot, "book", Options()) == Topic("/stream", "btcusdt@depth@100ms")
-    assert binance.topic(spot, "book", Options(depth_speed="")) == Topic("/stream", "btcusdt@depth")
-    assert binance.topic(spot, "bbo", Options()) == Topic("/stream", "btcusdt@bookTicker")
-    assert binance.topic(spot, "trade", Options()) == Topic("/stream", "btcusdt@trade")
-    assert binance.topic(spot, "trade", aggregate) == Topic("/stream", "btcusdt@aggTrade")
-    assert binance.topic(usdm, "book", Options(depth_speed="0ms")) == Topic("/public/stream", "btcusdt@depth@0ms")
-    assert binance.topic(usdm, "bbo", Options()) == Topic("/public/stream", "btcusdt@bookTicker")
-    assert binance.topic(usdm, "trade", Options()) == Topic("/public/stream", "btcusdt@trade")
-    assert binance.topic(usdm, "trade", aggregate) == Topic("/market/stream", "btcusdt@aggTrade")
-    assert binance.topic(one(quarterly()), "bbo", Options()).text == "btcusdt_260925@bookTicker"
+    assert topic(spot, "book") == Topic("/stream", "btcusdt@depth@100ms")
+    assert topic(spot, "book", Options(depth_speed="")) == Topic("/stream", "btcusdt@depth")
+    assert topic(spot, "bbo") == Topic("/stream", "btcusdt@bookTicker")
+    assert topic(spot, "trade") == Topic("/stream", "btcusdt@trade")
+    assert topic(spot, "trade", aggregate) == Topic("/stream", "btcusdt@aggTrade")
+    assert topic(usdm, "book", Options(depth_speed="0ms")) == Topic("/public/stream", "btcusdt@depth@0ms")
+    assert topic(usdm, "bbo") == Topic("/public/stream", "btcusdt@bookTicker")
+    assert topic(usdm, "trade") == Topic("/public/stream", "btcusdt@trade")
+    assert topic(usdm, "trade", aggregate) == Topic("/market/stream", "btcusdt@aggTrade")
+    assert topic(one(quarterly()), "bbo").text == "btcusdt_260925@bookTicker"
 
 
 def test_channel_that_is_not_offered_is_refused():
     with pytest.raises(ValueError, match=r"expected a channel of spot \(book, bbo, trade\), was 'orders'"):
-        binance.topic(one(spot_row()), "orders", Options())
+        topic(one(spot_row()), "orders")
 
 
 def test_every_offered_channel_is_one_of_the_public_ones_and_has_each_variant():
-    for product in binance.PRODUCTS:
-        for name in {row.name for row in product.channels}:
-            assert name in CHANNELS
-            for trades in ("raw", "aggregate"):
-                assert "{" not in product.channel(name, Options(trades=trades)).topic_text("x", Options())
+    for product, found in ((binance.SPOT, one(spot_row())), (binance.USDM, one(usdm_row()))):
+        for row in product.channels:
+            assert row.name in CHANNELS
+            for each in binance.topics(found, row, Options()):
+                assert "{" not in each.text
+                assert each.path == row.path
 
 
 def test_subscribe_frames():
@@ -405,12 +414,18 @@ def test_options_that_cannot_be_done_are_named(options, keys):
 @pytest.mark.parametrize(
     ("payload", "control"),
     [
-        (b'{"result":null,"id":1}', Ack(1)),
-        (b'{"id":7,"result":null}', Ack(7)),
-        (b'{"code":2,"msg":"Invalid request: x"}', Refusal(None, 2, "Invalid request: x")),
-        (b'{"code":0,"msg":"Unknown property","id":4}', Refusal(4, 0, "Unknown property")),
-        (b'{"error":{"code":2,"msg":"Invalid request"},"id":5}', Refusal(5, 2, "Invalid request")),
-        (b'{"error":{"code":2,"msg":"Invalid request"},"id":null}', Refusal(None, 2, "Invalid request")),
+        (b'{"result":null,"id":1}', Ack(request_id=1)),
+        (b'{"id":7,"result":null}', Ack(request_id=7)),
+        (b'{"code":2,"msg":"Invalid request: x"}', Refusal(request_id=None, code=2, reason="Invalid request: x")),
+        (b'{"code":0,"msg":"Unknown property","id":4}', Refusal(request_id=4, code=0, reason="Unknown property")),
+        (
+            b'{"error":{"code":2,"msg":"Invalid request"},"id":5}',
+            Refusal(request_id=5, code=2, reason="Invalid request"),
+        ),
+        (
+            b'{"error":{"code":2,"msg":"Invalid request"},"id":null}',
+            Refusal(code=2, reason="Invalid request"),
+        ),
         (b'{"e":"serverShutdown","E":1770123456789}', Shutdown()),
         (b'{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1770123456789}}', Shutdown()),
         (b'{"result":["btcusdt@trade"],"id":3}', Unknown('{"result":["btcusdt@trade"],"id":3}')),
@@ -424,17 +439,17 @@ def test_options_that_cannot_be_done_are_named(options, keys):
     ids=str,
 )
 def test_control_frames_are_told_apart(payload, control):
-    assert binance.read_control(payload) == control
+    assert binance.read_control(payload) == [control]
 
 
 @given(st.binary(max_size=60) | st.recursive(st.none() | st.integers(), st.lists).map(json.dumps).map(str.encode))
 def test_any_other_frame_is_unknown(payload):
-    assert isinstance(binance.read_control(payload), Unknown)
+    assert isinstance(binance.read_control(payload)[0], Unknown)
 
 
 def test_data_frame_is_not_taken_for_a_control_frame():
     frame = b'{"stream":"btcusdt@bookTicker","data":{"u":1,"s":"BTCUSDT","b":"1","B":"1","a":"2","A":"1"}}'
-    assert isinstance(binance.read_control(frame), Unknown)
+    assert isinstance(binance.read_control(frame)[0], Unknown)
 
 
 BUSY = b'{"code":-1003,"msg":"Too much request weight used; current limit is 6000 request weight per 1 MINUTE."}'

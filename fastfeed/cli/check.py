@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from decimal import Decimal
+from typing import get_args
 
+from fastfeed import venues
 from fastfeed.config import Config, Feed, load_config
+from fastfeed.instrument import Instrument, Kind
+from fastfeed.venues.spec import Product
 
 __all__ = ["add_arguments", "main", "summary"]
 
@@ -36,6 +41,26 @@ def _feed_lines(feed: Feed) -> list[str]:
     for product in feed.products:
         lines.append(f"  {product.name}: {feed.ws(product)} {feed.rest(product)}")
         for name in feed.channels:
-            row = product.channel(name, feed.options)
-            lines.append(f"    {name:<12}{row.path} {row.topic_text('<symbol>', feed.options)}")
+            lines += _channel_lines(product, name, feed)
     return lines
+
+
+def _channel_lines(product: Product, name: str, feed: Feed) -> list[str]:
+    lines: dict[str, None] = {}
+    for kind in get_args(Kind):
+        row = product.channel(name, feed.options, kind)
+        if row is None:
+            continue
+        topics = venues.load(feed.venue).topics(_sample(feed.venue, kind), row, feed.options)
+        for what in [f"{each.path} {each.text}".strip() for each in topics] or ["(derived from the book)"]:
+            lines[f"    {name:<12}{what}"] = None
+    return list(lines)
+
+
+def _sample(venue: str, kind: Kind) -> Instrument:
+    """An instrument that stands for those of its kind."""
+    return Instrument(
+        venue=venue, symbol="<symbol>", name="<symbol>", kind=kind, base="<base>", quote="<quote>", settle="<settle>",
+        tick_size=Decimal(1), lot_size=Decimal(1), contract_size=Decimal(1), contract_unit="<unit>", inverse=False,
+        expiry=None, strike=None, option_type=None, status="trading", px_exp=0, sz_exp=0,
+    )  # fmt: skip

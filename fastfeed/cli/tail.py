@@ -141,8 +141,24 @@ def _levels_words(event: Any) -> list[str]:
     return words
 
 
+def _ticker_words(event: Any) -> list[str]:
+    fields = ("last", "mark_price", "index_price", "open_interest", "funding_rate", "volume")
+    return [f"{field}={_number(getattr(event, field))}" for field in fields if getattr(event, field) is not None]
+
+
+def _bar_words(event: Any) -> list[str]:
+    prices = " ".join(_number(price) for price in (event.open, event.high, event.low, event.close))
+    return [f"{event.interval}s", prices, f"volume={_number(event.volume)}", *(["closed"] if event.closed else [])]
+
+
+def _liquidation_words(event: Any) -> list[str]:
+    return [event.side, _number(event.size), "@", _number(event.price)]
+
+
 def _status_words(event: Any) -> list[str]:
     words = [event.state, *([f"({event.reason})"] if event.reason else [])]
+    if event.instrument_status is not None:
+        words.append(event.instrument_status)
     for what, value in (("expected", event.expected), ("received", event.received)):
         if value is not None:
             words.append(f"{what}={value}")
@@ -155,4 +171,7 @@ _WORDS: dict[str, Callable[[Any], list[str]]] = {
     "delta": _levels_words,
     "snapshot": _levels_words,
     "status": _status_words,
+    "ticker": _ticker_words,
+    "bar": _bar_words,
+    "liquidation": _liquidation_words,
 }

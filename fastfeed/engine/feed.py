@@ -23,6 +23,7 @@ from fastfeed.engine.shell import Shell
 from fastfeed.errors import BusBusy, BusFull, ConfigError
 from fastfeed.instrument import Instrument
 from fastfeed.protocol import Endpoint, Protocol, open_market
+from fastfeed.venues.spec import Channel, rows_for
 from fastfeed_core.bus import BusWriter, folder
 from fastfeed_core.market import Hub, Market
 from fastfeed_core.records import Reason, ScopeCode, State
@@ -143,6 +144,7 @@ class _Engine:
                 options=feed.options,
                 connections=feed.connections,
                 reconnect=self._config.reconnect,
+                credentials=feed.login(),
                 random=random,
             )
             self._shells.append(
@@ -165,18 +167,17 @@ class _Engine:
 
     def _open_markets(self, chosen: list[list[Instrument]]) -> dict[str, Market]:
         """One market an instrument, whatever feeds name it; without room for one, the others go on."""
-        with_book = {
-            each.name
-            for feed, listed in zip(self._config.feeds, chosen, strict=True)
-            for each in listed
-            if "book" in feed.channels
-        }
+        rows: dict[str, list[Channel]] = {}
+        for feed, listed in zip(self._config.feeds, chosen, strict=True):
+            for each in listed:
+                found = rows_for(venues.load(feed.venue), each, feed.channels, feed.options)
+                rows.setdefault(each.name, []).extend(found)
         markets: dict[str, Market] = {}
         for each in (instrument for listed in chosen for instrument in listed):
             if each.name in markets:
                 continue
             try:
-                markets[each.name] = open_market(self._hub, each, each.name in with_book)
+                markets[each.name] = open_market(self._hub, each, rows[each.name])
             except OSError as error:
                 full = BusFull(self._config.bus.name, each.name, self._writer.image_size)
                 _log.error("instrument left out error=%s (%s)", full, error)

@@ -21,6 +21,7 @@ _log = logging.getLogger(__name__)
 
 _TRIES_S = 300.0  # a feed that cannot list for so long gives up, and says why
 _REQUEST_S = 30.0
+_MOST_PAGES = 1000  # a cursor that never ends is the venue's fault, not ours to follow
 
 
 def _again(error: Exception) -> bool | float:
@@ -48,14 +49,29 @@ async def list_instruments(
     """
     found: list[Instrument] = []
     for product in feed.products:
-        body = await _fetch(feed, product, http, ssl)
-        found += instruments(feed.venue, body, product.name)
+        found += instruments(feed.venue, await _fetch_pages(feed, product, http, ssl), product.name)
     return select(found, feed.instruments, f"{path}.instruments")
 
 
+async def _fetch_pages(
+    feed: Feed, product: Product, http: aiohttp.ClientSession, ssl: SSLContext | None
+) -> list[bytes]:
+    """All pages of a listing: a page can name the calls for what it does not hold."""
+    venue = load(feed.venue)
+    calls = list(product.listing)
+    bodies: list[bytes] = []
+    for call in calls:
+        body = await _fetch(feed, feed.rest(product) + call.path, http, ssl)
+        bodies.append(body)
+        calls += venue.read_listing(body, product).more
+        if len(bodies) == _MOST_PAGES:
+            _log.warning("listing cut short venue=%s product=%s pages=%d", feed.venue, product.name, len(bodies))
+            break
+    return bodies
+
+
 @stamina.retry(on=_again, attempts=None, timeout=_TRIES_S, wait_initial=0.2, wait_max=30.0)
-async def _fetch(feed: Feed, product: Product, http: aiohttp.ClientSession, ssl: SSLContext | None) -> bytes:
-    url = feed.rest(product) + product.listing.path
+async def _fetch(feed: Feed, url: str, http: aiohttp.ClientSession, ssl: SSLContext | None) -> bytes:
     try:
         async with http.get(
             url, ssl=ssl if ssl is not None else True, timeout=aiohttp.ClientTimeout(total=_REQUEST_S)

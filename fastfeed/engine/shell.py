@@ -81,6 +81,11 @@ class Shell:
             key, payload = sends.popleft()
             if key in self._sessions:
                 self._sessions[key].send(payload)
+        pings = self.protocol.pings
+        while pings:
+            key = pings.popleft()
+            if key in self._sessions:
+                self._sessions[key].ping()
         requests = self.protocol.requests
         while requests:
             self._spawn(self._request(requests.popleft()))

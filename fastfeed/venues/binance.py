@@ -24,8 +24,10 @@ from fastfeed.venues.spec import (
     Call,
     Channel,
     Control,
+    Credentials,
     Limits,
     Options,
+    Page,
     Product,
     Refusal,
     Shutdown,
@@ -46,13 +48,13 @@ SPOT = Product(
     ws_sandbox="wss://stream.testnet.binance.vision",
     rest_sandbox="https://testnet.binance.vision",
     # rest-api.md, General endpoints, Exchange information
-    listing=Call("/api/v3/exchangeInfo", 20),
+    listing=(Call("/api/v3/exchangeInfo", 20),),
     # web-socket-streams.md, Detailed Stream information. Combined streams only: bookTicker does not say what it is.
     channels=(
-        Channel(name="book", topic="{symbol}@depth{speed}", path="/stream"),
-        Channel(name="bbo", topic="{symbol}@bookTicker", path="/stream"),
-        Channel(name="trade", topic="{symbol}@trade", path="/stream", trades="raw"),
-        Channel(name="trade", topic="{symbol}@aggTrade", path="/stream", trades="aggregate"),
+        Channel(name="book", topics=("{symbol}@depth{speed}",), path="/stream", by_request=True),
+        Channel(name="bbo", topics=("{symbol}@bookTicker",), path="/stream"),
+        Channel(name="trade", form="raw", topics=("{symbol}@trade",), path="/stream"),
+        Channel(name="trade", form="aggregate", topics=("{symbol}@aggTrade",), path="/stream"),
     ),
     # rest-api.md, Market Data endpoints, Order book
     snapshots=(SnapshotSize(100, 5), SnapshotSize(500, 25), SnapshotSize(1000, 50), SnapshotSize(5000, 250)),
@@ -66,8 +68,7 @@ SPOT = Product(
         weight_per_minute=6000,
     ),
     lifetime_s=24 * 3600,
-    ping_every_s=20,
-    mute_after_s=60,
+    mute_after_s=60,  # the venue pings every 20 s
 )
 
 # Since 2026-04-23 USD-M serves book data and everything else under two paths. A topic on the wrong one is acknowledged
@@ -83,16 +84,16 @@ USDM = Product(
     ws_sandbox="wss://fstream.binancefuture.com",
     rest_sandbox="https://demo-fapi.binance.com",
     # market-data/rest-api/Exchange-Information, Request Weight
-    listing=Call("/fapi/v1/exchangeInfo", 1),
+    listing=(Call("/fapi/v1/exchangeInfo", 1),),
     channels=(
         # websocket-market-streams/Diff-Book-Depth-Streams, Update Speed
-        Channel(name="book", topic="{symbol}@depth{speed}", path=_PUBLIC),
+        Channel(name="book", topics=("{symbol}@depth{speed}",), path=_PUBLIC, by_request=True),
         # websocket-market-streams/Individual-Symbol-Book-Ticker-Streams, Stream Name
-        Channel(name="bbo", topic="{symbol}@bookTicker", path=_PUBLIC),
+        Channel(name="bbo", topics=("{symbol}@bookTicker",), path=_PUBLIC),
         # Single trades are undocumented on USD-M, and served on the public path (seen in 2026).
-        Channel(name="trade", topic="{symbol}@trade", path=_PUBLIC, trades="raw"),
+        Channel(name="trade", form="raw", topics=("{symbol}@trade",), path=_PUBLIC),
         # websocket-market-streams/Aggregate-Trade-Streams, Stream Name
-        Channel(name="trade", topic="{symbol}@aggTrade", path=_MARKET, trades="aggregate"),
+        Channel(name="trade", form="aggregate", topics=("{symbol}@aggTrade",), path=_MARKET),
     ),
     # market-data/rest-api/Order-Book, Request Weight: these sizes only
     snapshots=(
@@ -114,8 +115,7 @@ USDM = Product(
         weight_per_minute=2400,
     ),
     lifetime_s=24 * 3600,
-    ping_every_s=180,
-    mute_after_s=400,
+    mute_after_s=400,  # the venue pings every 3 minutes
 )
 
 PRODUCTS = (SPOT, USDM)
@@ -218,7 +218,7 @@ _STATUS: dict[str, Status] = {
 }
 
 
-def read_listing(body: bytes | str, product: Product | None) -> tuple[Product, list[msgspec.Raw]]:
+def read_listing(body: bytes | str, product: Product | None) -> Page:
     try:
         listing = msgspec.json.decode(body, type=_Listing)
         first = msgspec.json.decode(listing.symbols[0], type=_Shape) if listing.symbols else _Shape()
@@ -231,7 +231,7 @@ def read_listing(body: bytes | str, product: Product | None) -> tuple[Product, l
     # An empty list has no rows that could be taken for the other product's.
     if product is not None and listing.symbols and product is not actual:
         raise MalformedReply(ID, None, "listing", f"expected rows of {product.name}, was {actual.name}")
-    return product or actual, listing.symbols
+    return Page(product or actual, listing.symbols)
 
 
 def read_instrument(row: msgspec.Raw, product: Product) -> Instrument:
@@ -309,9 +309,22 @@ def _symbol_of(row: msgspec.Raw) -> str:
 # Subscriptions: web-socket-streams.md, Live Subscribing/Unsubscribing to streams
 
 
-def topic(instrument: Instrument, channel: str, options: Options) -> Topic:
-    row = product_of(instrument).channel(channel, options)
-    return Topic(row.path, row.topic_text(instrument.symbol.lower(), options))
+def topics(instrument: Instrument, channel: Channel, options: Options) -> tuple[Topic, ...]:
+    speed = f"@{options.depth_speed}" if options.depth_speed else ""
+    symbol = instrument.symbol.lower()
+    return tuple(Topic(channel.path, text.format(symbol=symbol, speed=speed)) for text in channel.topics)
+
+
+def status_topics(product: Product, instruments: Sequence[Instrument]) -> tuple[Topic, ...]:
+    return ()  # changes of status are in the listing alone
+
+
+def greeting(product: Product, credentials: Credentials | None, request_id: int, ts: int) -> bytes | None:
+    return None
+
+
+def encode_ping(product: Product) -> bytes | None:
+    return None  # the venue pings
 
 
 def encode_subscribe(topics: Sequence[str], request_id: int) -> bytes:
@@ -337,7 +350,7 @@ class _Control(msgspec.Struct):
     stream: str = ""
 
 
-def read_control(payload: bytes) -> Control:
+def read_control(payload: bytes) -> list[Control]:
     # {"result":null,"id":1}
     # {"error":{"code":2,"msg":"Invalid request: ..."},"id":1}   or bare   {"code":2,"msg":"Invalid request: ..."}
     # {"e":"serverShutdown","E":1770123456789}   or wrapped   {"stream":"!serverShutdown","data":{...}}
@@ -346,14 +359,14 @@ def read_control(payload: bytes) -> Control:
     except (ValueError, UnicodeError):
         said = _Control()
     if said.result is None and said.id is not None:
-        return Ack(said.id)
+        return [Ack(request_id=said.id)]
     if said.error is not None:
-        return Refusal(said.id, said.error.code, said.error.msg)
+        return [Refusal(request_id=said.id, code=said.error.code, reason=said.error.msg)]
     if said.code is not None:
-        return Refusal(said.id, said.code, said.msg)
+        return [Refusal(request_id=said.id, code=said.code, reason=said.msg)]
     if said.e == "serverShutdown" or said.stream == "!serverShutdown":
-        return Shutdown()
-    return Unknown(payload[:256].decode("utf-8", "replace"))
+        return [Shutdown()]
+    return [Unknown(payload[:256].decode("utf-8", "replace"))]
 
 
 # REST

@@ -9,22 +9,27 @@ Units: `_s` seconds, `ts` ns since the epoch. A topic is the venue's own text fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 import msgspec
 
 from fastfeed.errors import FastfeedError
-from fastfeed.instrument import Instrument
+from fastfeed.instrument import Instrument, Kind, Status
 
 __all__ = [
     "CHANNELS",
     "Ack",
+    "Answer",
     "Call",
     "Channel",
     "Control",
+    "Credentials",
+    "InstrumentStatus",
     "Limits",
     "Options",
+    "Page",
+    "Pong",
     "Product",
     "Refusal",
     "Shutdown",
@@ -33,6 +38,7 @@ __all__ = [
     "Unknown",
     "Venue",
     "product_named",
+    "rows_for",
 ]
 
 # Every channel there is; a venue offers some of them.
@@ -42,9 +48,27 @@ CHANNELS = ("book", "bbo", "trade", "ticker", "bar", "liquidation", "orders")
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the user may choose about a feed's channels; a venue refuses what it cannot do (`Venue.check_options`)."""
 
+    book: str = ""  # which of the venue's forms of the book, by the venue's own word; "" for its default
+    trades: str = ""  # which of the venue's forms of trades ("raw", "aggregate"); "" for its default
     depth_speed: str = "100ms"  # how often the venue sends book deltas, as it writes it; "" for the venue's own default
     snapshot_levels: int = 1000  # levels a side wanted of a book's snapshot; a product that has fewer gives what it has
-    trades: Literal["raw", "aggregate"] = "raw"  # single trades, or the venue's own aggregation of them
+    bar_interval: str = "1m"  # length of bars: a number and one of s, m, h, d
+    verify_s: int = 60  # an unchained book is held against a fresh snapshot this often, seconds
+
+    def form(self, channel: str) -> str:
+        """Return the form of a channel that is asked for; "" for the venue's default."""
+        return {"book": self.book, "trade": self.trades}.get(channel, "")
+
+
+class Credentials(msgspec.Struct, frozen=True, kw_only=True):
+    """What a login needs; a secret never shows itself."""
+
+    key: str
+    secret: str
+    passphrase: str = ""
+
+    def __repr__(self) -> str:
+        return f"Credentials(key={self.key!r})"
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -54,31 +78,47 @@ class Call(msgspec.Struct, frozen=True):
     weight: int
 
 
-class Topic(msgspec.Struct, frozen=True, order=True):
+class Page(msgspec.Struct, frozen=True):
+    """One page of a listing: its rows, unread, and the calls for what it does not hold."""
+
+    product: Product
+    rows: list[msgspec.Raw]
+    more: tuple[Call, ...] = ()
+
+
+class Topic(msgspec.Struct, frozen=True):
     """What one subscription asks for; topics of one product and one `path` can share a connection.
 
-    `path` follows the product's WebSocket base; `text` is the venue's name of the stream, in requests and in messages.
+    `path` follows the product's WebSocket base. `text` names the stream, in requests and in what the decoder makes of
+    messages; where the venue has no such text, the venue's file and its decoder agree on one (channel, colon, symbol).
+    Topics can share a request if they have the same `frame`. `carrier` is the channel whose messages bring this one
+    too, None if it has its own. A `group` is one stream of many instruments; its messages name each.
     """
 
     path: str
     text: str
+    frame: str = ""
+    carrier: str | None = None
+    group: bool = False
 
 
 class Channel(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of what a product offers: how a channel is asked for.
+    """One row of what a product offers.
 
-    `topic` may hold `{symbol}` (the venue's, in the spelling that topics use) and `{speed}` (the option's suffix, or
-    nothing). A row with `trades` applies to that choice of the option only.
+    Several rows of one `name` are its forms; the first is the venue's default. A row applies to instruments of `kinds`.
+    `topics` are for reading by people: the venue's names, with `{symbol}` and other holes that `Venue.topics` fills.
     """
 
     name: str
-    topic: str
-    path: str
-    trades: Literal["raw", "aggregate"] | None = None
-
-    def topic_text(self, symbol: str, options: Options) -> str:
-        """Return the topic of `symbol`, in the spelling that topics use."""
-        return self.topic.format(symbol=symbol, speed=f"@{options.depth_speed}" if options.depth_speed else "")
+    topics: tuple[str, ...] = ()
+    path: str = ""
+    form: str = ""
+    kinds: tuple[Kind, ...] = ("spot", "swap", "future", "option")
+    derived: bool = False  # not from the venue: computed from the book
+    by_request: bool = False  # a book whose snapshot comes by REST, not in the stream
+    chained: bool = True  # a lost delta is seen at the next one
+    login: bool = False  # needs credentials
+    note: str = ""  # what a reader of the capability table should know
 
 
 class SnapshotSize(msgspec.Struct, frozen=True):
@@ -92,7 +132,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What a client may do; our own limits, at or below the venue's."""
 
     topics_per_connection: int
+    topics_per_frame: int = 1_000_000
     sends_per_second: int  # frames per connection and second that we send on our own; room for pongs is left
+    sends_per_hour: int = 1_000_000  # ... and hour
     frame_bytes: int  # longest frame that we send
     connects: int  # connection attempts per `connects_per_s` and address
     connects_per_s: int
@@ -102,7 +144,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 class Product(msgspec.Struct, frozen=True, kw_only=True):
     """One product line of a venue, such as spot or linear derivatives: where it is and what it offers.
 
-    WebSocket and REST bases have no trailing slash. A product has rate budgets of its own.
+    A product is a place: a WebSocket and a REST base with rate budgets of their own. Bases have no trailing slash.
     """
 
     name: str
@@ -110,44 +152,77 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
     rest: str
     ws_sandbox: str
     rest_sandbox: str
-    listing: Call
+    listing: tuple[Call, ...]
     channels: tuple[Channel, ...]
-    snapshots: tuple[SnapshotSize, ...]  # rising
+    snapshots: tuple[SnapshotSize, ...] = ()  # rising; of books by request
+    bars: tuple[str, ...] = ()  # intervals, as `Options.bar_interval`
     limits: Limits
-    lifetime_s: int  # the venue closes a connection of this age
-    ping_every_s: int  # the venue pings this often
-    mute_after_s: int  # a connection without any frame, pings included, for so long is dead
+    lifetime_s: int = 0  # the venue closes a connection of this age; 0: it does not say
+    ping_every_s: float = 0  # we send a ping this often; 0: never
+    ping_when_silent: bool = False  # ... only if no frame came for so long
+    mute_after_s: int  # a connection without any frame, pings and pongs included, for so long is dead
+    acks_topics: bool = False  # acks name topics one by one, and errors need not say which topic they mean
 
-    def channel(self, name: str, options: Options) -> Channel:
-        """Return the row that serves the channel `name` under `options`.
+    def channel(self, name: str, options: Options, kind: Kind) -> Channel | None:
+        """Return the row that serves the channel `name` under `options`; None if instruments of `kind` have none.
 
         Raises
         ------
-        ValueError : the product does not offer it.
+        ValueError : the product does not offer it, or not in that form.
         """
-        for row in self.channels:
-            if row.name == name and row.trades in (None, options.trades):
-                return row
-        known = ", ".join(dict.fromkeys(row.name for row in self.channels))
-        raise ValueError(f"expected a channel of {self.name} ({known}), was {name!r}")
+        rows = [row for row in self.channels if row.name == name]
+        if not rows:
+            known = ", ".join(dict.fromkeys(row.name for row in self.channels))
+            raise ValueError(f"expected a channel of {self.name} ({known}), was {name!r}")
+        wanted = options.form(name)
+        forms = [row for row in rows if wanted in ("", row.form)]
+        if not forms:
+            known = ", ".join(dict.fromkeys(row.form for row in rows))
+            raise ValueError(f"expected a form of {name} ({known}), was {wanted!r}")
+        return next((row for row in forms if kind in row.kinds), None)
 
     def snapshot_size(self, levels: int) -> SnapshotSize:
         """Return the smallest snapshot with `levels` a side, or the largest that there is."""
         return next((size for size in self.snapshots if size.levels >= levels), self.snapshots[-1])
 
 
-class Ack(msgspec.Struct, frozen=True):
-    """The venue took the request. Data need not follow: a venue may accept a topic that it does not have."""
+class Ack(msgspec.Struct, frozen=True, kw_only=True):
+    """The venue took a request. Data need not follow: a venue may accept a topic that it does not have.
 
-    request_id: int
+    `request_id` is None where the venue does not repeat it. `topics` are those taken, None for all of the request;
+    `complete` says that what the request had besides is refused. `ended` marks the end of subscriptions.
+    """
+
+    request_id: int | None = None
+    topics: tuple[str, ...] | None = None
+    complete: bool = False
+    ended: bool = False
 
 
-class Refusal(msgspec.Struct, frozen=True):
-    """The venue refuses a request; `request_id` is None where it does not say which."""
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """The venue refuses a request; `request_id` is None and `topics` empty where it does not say which."""
 
-    request_id: int | None
-    code: int | str
+    request_id: int | None = None
+    code: int | str = ""
     reason: str
+    topics: tuple[str, ...] = ()
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """The venue asks for a sign of life: send this text frame now."""
+
+    payload: bytes
+
+
+class Pong(msgspec.Struct, frozen=True):
+    """The venue lives; nothing to do."""
+
+
+class InstrumentStatus(msgspec.Struct, frozen=True):
+    """The state of trading of the instrument that the venue calls `symbol` has changed."""
+
+    symbol: str
+    status: Status
 
 
 class Shutdown(msgspec.Struct, frozen=True):
@@ -160,7 +235,7 @@ class Unknown(msgspec.Struct, frozen=True):
     text: str
 
 
-Control = Ack | Refusal | Shutdown | Unknown
+Control = Ack | Refusal | Answer | Pong | InstrumentStatus | Shutdown | Unknown
 
 
 class Venue(Protocol):
@@ -182,8 +257,8 @@ class Venue(Protocol):
         """Return the options that this venue cannot do, as pairs of key and what is expected there."""
         ...
 
-    def read_listing(self, body: bytes | str, product: Product | None) -> tuple[Product, list[msgspec.Raw]]:
-        """Return the product (told from the body if None) and the rows of one page of a listing, unread.
+    def read_listing(self, body: bytes | str, product: Product | None) -> Page:
+        """Return one page of a listing; the product is told from the body if None.
 
         Raises
         ------
@@ -200,24 +275,31 @@ class Venue(Protocol):
         """
         ...
 
-    def topic(self, instrument: Instrument, channel: str, options: Options) -> Topic:
-        """Return what to subscribe to for `channel` of `instrument`.
+    def topics(self, instrument: Instrument, channel: Channel, options: Options) -> tuple[Topic, ...]:
+        """Return what to subscribe to for a row of the product's channels that applies to `instrument`."""
+        ...
 
-        Raises
-        ------
-        ValueError : the venue does not offer that channel.
-        """
+    def status_topics(self, product: Product, instruments: Sequence[Instrument]) -> tuple[Topic, ...]:
+        """Return the topics that tell of changes in the state of trading; they come as control frames."""
+        ...
+
+    def greeting(self, product: Product, credentials: Credentials | None, request_id: int, ts: int) -> bytes | None:
+        """Return the text frame to send first, if any: subscriptions wait until `request_id` is acknowledged."""
+        ...
+
+    def encode_ping(self, product: Product) -> bytes | None:
+        """Return the text frame that keeps a connection alive; None for a ping of the WebSocket protocol."""
         ...
 
     def encode_subscribe(self, topics: Sequence[str], request_id: int) -> bytes:
-        """Return the text frame that subscribes to `topics`."""
+        """Return the text frame that subscribes to `topics`, which agree in their `frame`."""
         ...
 
     def encode_unsubscribe(self, topics: Sequence[str], request_id: int) -> bytes:
-        """Return the text frame that ends the subscriptions to `topics`."""
+        """Return the text frame that ends the subscriptions to `topics`, which agree in their `frame`."""
         ...
 
-    def read_control(self, payload: bytes) -> Control:
+    def read_control(self, payload: bytes) -> list[Control]:
         """Return what a frame without market data says; never raises."""
         ...
 
@@ -260,3 +342,19 @@ def product_named(venue: Venue, name: str) -> Product:
             return product
     known = ", ".join(product.name for product in venue.PRODUCTS)
     raise ValueError(f"expected a product of {venue.ID} ({known}), was {name!r}")
+
+
+def rows_for(venue: Venue, instrument: Instrument, channels: Iterable[str], options: Options) -> tuple[Channel, ...]:
+    """Return the rows that serve `channels` of an instrument: those that it has, and the book that a derived one needs.
+
+    Raises
+    ------
+    ValueError : the product does not offer a channel, or not in the form that is asked for.
+    """
+    product = venue.product_of(instrument)
+    rows = [product.channel(name, options, instrument.kind) for name in channels]
+    found = [row for row in rows if row is not None]
+    if any(row.derived for row in found) and not any(row.name == "book" for row in found):
+        book = product.channel("book", options, instrument.kind)
+        found += [] if book is None else [book]
+    return tuple(found)

@@ -55,6 +55,7 @@ from fastfeed_core.event cimport (
     MAX_LEVELS,
     SIDE_BUY,
     SIDE_SELL,
+    Deal,
     Event,
 )
 from fastfeed_core.routes cimport Route, Routes, routes_find
@@ -212,8 +213,8 @@ cdef bint _scan_trade(const char* p, const char* end, const Route* route, Event*
     elif not (scan_text(&p, end, b",", 1) and _scan_symbol(&p, end, route) and scan_text(&p, end, b',"', 2)
               and scan_text(&p, end, b'a":' if aggregate else b't":', 3) and scan_int(&p, end, &trade_id)):
         return False
-    if not (scan_text(&p, end, b',"p":"', 6) and scan_decimal(&p, end, route.px_exp, &event.px)
-            and scan_text(&p, end, b'","q":"', 7) and scan_decimal(&p, end, route.sz_exp, &event.sz)
+    if not (scan_text(&p, end, b',"p":"', 6) and scan_decimal(&p, end, route.px_exp, &event.deals.px)
+            and scan_text(&p, end, b'","q":"', 7) and scan_decimal(&p, end, route.sz_exp, &event.deals.sz)
             and scan_text(&p, end, b'"', 1)):
         return False
     if aggregate:
@@ -253,10 +254,16 @@ cdef inline void _finish_bbo(Event* event) noexcept nogil:
 
 
 cdef inline void _finish_trade(Event* event, int64_t trade_id, bint maker_bought) noexcept nogil:
-    memset(event.trade_id, 0, 16)
-    memcpy(event.trade_id, &trade_id, 8)
-    event.id_kind = ID_INTEGER
-    event.side = SIDE_SELL if maker_bought else SIDE_BUY
+    cdef Deal* deal = event.deals
+    event.n_deals = 1
+    deal.route = NULL
+    deal.ts_event = ABSENT
+    deal.sequence = ABSENT
+    deal.liquidated = 0
+    memset(deal.trade_id, 0, 16)
+    memcpy(deal.trade_id, &trade_id, 8)
+    deal.id_kind = ID_INTEGER
+    deal.side = SIDE_SELL if maker_bought else SIDE_BUY
     event.prev_seq = ABSENT
     event.last_seq = ABSENT
     event.kind = EVENT_TRADE
@@ -420,10 +427,10 @@ cdef int _read_quote_or_trade(Cursor* c, const Route* route, Event* event) noexc
                 status = RANGE
         elif name == KEY_p and not bbo:
             bit = HAS_p
-            status = cursor_price(c, route.px_exp, &event.px)
+            status = cursor_price(c, route.px_exp, &event.deals.px)
         elif name == KEY_q and not bbo:
             bit = HAS_q
-            status = cursor_price(c, route.sz_exp, &event.sz)
+            status = cursor_price(c, route.sz_exp, &event.deals.sz)
         elif name == KEY_m and not bbo:
             bit = HAS_m
             status = cursor_bool(c, &maker_bought)

@@ -1,14 +1,26 @@
-"""What scanners of all venues share: literals, integers and level arrays in the order that the venue sends them.
+"""What decoders of all venues share: literals, numbers, level arrays, ids.
 
 A scanner is the fast path of a decoder. It accepts a message only if it matches to the last byte; on any doubt it
 answers False and the order-free cursor reads the message again from its start, so nothing here reports errors.
 """
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.string cimport memcpy, memset
 
-from fastfeed_core.cursor cimport Cursor, cursor_accept, cursor_decimal, cursor_expect, cursor_fail, cursor_space
-from fastfeed_core.decimal cimport decimal_read
-from fastfeed_core.status cimport OK, OVERSIZE, RANGE, SHAPE
+from fastfeed_core.cursor cimport (
+    Cursor,
+    Span,
+    cursor_accept,
+    cursor_decimal,
+    cursor_expect,
+    cursor_fail,
+    cursor_skip,
+    cursor_space,
+    hex_digit,
+)
+from fastfeed_core.decimal cimport decimal_read, decimal_read_any
+from fastfeed_core.event cimport ID_INTEGER, ID_TEXT, ID_UUID, Deal, Event, Number
+from fastfeed_core.status cimport OK, OVERSIZE, RANGE, SHAPE, SYNTAX, TRUNCATED
 
 cdef extern from "scan.h" nogil:
     #: step over `text` if it is what comes next
@@ -90,8 +102,9 @@ cdef inline int cursor_price(Cursor* c, int exponent, int64_t* out) noexcept nog
     return code
 
 
-cdef inline int cursor_pairs(Cursor* c, int px_exp, int sz_exp, int64_t* pairs, int room, int* n) noexcept nogil:
-    """`[[px, sz], ...]`, exactly two elements each; `pairs` has room for `room` of them."""
+cdef inline int cursor_pairs(Cursor* c, int px_exp, int sz_exp, int64_t* pairs, int room, int* n,
+                             bint more=False) noexcept nogil:
+    """`[[px, sz], ...]`, two elements each, or with `more` two or more; `pairs` has room for `room` of them."""
     cdef int code
     n[0] = 0
     if c.p < c.end and c.p[0] != c"[":
@@ -116,6 +129,11 @@ cdef inline int cursor_pairs(Cursor* c, int px_exp, int sz_exp, int64_t* pairs, 
         if code != OK:
             return code
         cursor_space(c)
+        while more and cursor_accept(c, c","):
+            code = cursor_skip(c)
+            if code != OK:
+                return code
+            cursor_space(c)
         if not cursor_accept(c, c"]"):
             return SHAPE if c.p < c.end and c.p[0] == c"," else cursor_fail(c)
         n[0] += 1
@@ -125,6 +143,82 @@ cdef inline int cursor_pairs(Cursor* c, int px_exp, int sz_exp, int64_t* pairs, 
         code = cursor_expect(c, c",")
         if code != OK:
             return code
+
+
+cdef inline int cursor_number(Cursor* c, Number* out) noexcept nogil:
+    """A number that keeps the exponent of its text, in quotes or bare."""
+    cdef bint quoted
+    cdef int code
+    if c.p >= c.end:
+        return TRUNCATED
+    quoted = c.p[0] == c'"'
+    c.p += quoted
+    code = decimal_read_any(&c.p, c.end, &out.mantissa, &out.exponent)
+    if code != OK:
+        return SHAPE if code == SYNTAX else code
+    if quoted:
+        if c.p >= c.end:
+            return TRUNCATED
+        if c.p[0] != c'"':
+            return SHAPE
+        c.p += 1
+    return OK
+
+
+cdef inline int cursor_field(Cursor* c, Event* event, int field) noexcept nogil:
+    """A number of a ticker; null and "" say that the venue has none, and what was known stays."""
+    cdef int code
+    if c.end - c.p >= 2 and c.p[0] == c'"' and c.p[1] == c'"':
+        c.p += 2
+        return OK
+    if c.p < c.end and c.p[0] == c"n":
+        return cursor_skip(c)
+    code = cursor_number(c, &event.ticker[field])
+    if code == OK:
+        event.ticker_has |= 1U << field
+    return code
+
+
+cdef inline int deal_id(Deal* deal, const Span* text) noexcept nogil:
+    """The id of a trade: an integer, a UUID, or up to 16 bytes of text."""
+    cdef uint64_t number = 0
+    cdef Py_ssize_t i
+    cdef int high, low
+    cdef int n = 0
+    memset(deal.trade_id, 0, 16)
+    if text.escaped or text.size == 0:
+        return SHAPE
+    if text.size <= 19 and (text.p[0] != c"0" or text.size == 1):
+        for i in range(text.size):
+            if not c"0" <= text.p[i] <= c"9":
+                break
+            number = number * 10 + <uint64_t>(text.p[i] - c"0")
+        else:
+            memcpy(deal.trade_id, &number, 8)
+            deal.id_kind = ID_INTEGER
+            return OK
+    if text.size == 36 and text.p[8] == c"-" and text.p[13] == c"-" and text.p[18] == c"-" and text.p[23] == c"-":
+        i = 0
+        while i < 36:
+            if text.p[i] == c"-":
+                i += 1
+                continue
+            high = hex_digit(text.p[i])
+            low = hex_digit(text.p[i + 1])
+            if high < 0 or low < 0 or n == 16:
+                return SHAPE
+            deal.trade_id[n] = <uint8_t>(high << 4 | low)
+            n += 1
+            i += 2
+        if n != 16:
+            return SHAPE
+        deal.id_kind = ID_UUID
+        return OK
+    if text.size > 16:
+        return RANGE
+    memcpy(deal.trade_id, text.p, text.size)
+    deal.id_kind = ID_TEXT
+    return OK
 
 
 cdef inline int cursor_ms(int64_t ms, int64_t* ns) noexcept nogil:

@@ -1,0 +1,123 @@
+"""Where the books of one product come from, and who looks after them: by request or in the stream, verified or not."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
+
+from fastfeed.instrument import Instrument
+from fastfeed.link import Link, Subscription
+from fastfeed.resubscribe import Resubscribes
+from fastfeed.snapshots import Request, Snapshots
+from fastfeed.venues.spec import Channel, Options, Product, Venue
+from fastfeed.verify import Silence, Verifications
+from fastfeed_core.market import Market
+from fastfeed_core.records import Reason
+
+__all__ = ["Books"]
+
+
+class Books:
+    """The books of one product.
+
+    Parameters
+    ----------
+    rest : base URL
+    links : of the venue, also those to come
+    next_id : gives ids of requests, unique in the venue's machine
+    """
+
+    def __init__(
+        self,
+        venue: Venue,
+        product: Product,
+        rest: str,
+        options: Options,
+        links: Sequence[Link],
+        random: Random,
+        next_id: Callable[[], int],
+    ) -> None:
+        self._product = product
+        self._options = options
+        self._links = links
+        self._resubscribes = Resubscribes(self._subscribe_again, random)
+        self._snapshots: Snapshots | None = None
+        self._verifications: Verifications | None = None
+        if product.snapshots:
+            self._snapshots = Snapshots(venue, product, rest, options.snapshot_levels, random, next_id)
+            self._verifications = Verifications(self._snapshots, options.verify_s, random, next_id)
+
+    def _row(self, instrument: Instrument) -> Channel:
+        row = self._product.channel("book", self._options, instrument.kind)
+        assert row is not None  # it has a book
+        return row
+
+    def subscribed(self, link: Link, subscription: Subscription, ts: int) -> None:
+        """The venue took the subscription to a book."""
+        _, _, instrument, market = subscription
+        row = self._row(instrument)
+        if not row.by_request:
+            if not market.live:
+                self._resubscribes.expect(market, instrument, ts)
+            return
+        self.want(market, instrument, ts)
+        assert self._verifications is not None
+        if not row.chained:
+            self._verifications.watch_unchained(market, instrument, ts)
+            return
+        path, text = link.path, subscription.topic.text
+        assert path is not None
+        before = path.messages(text)
+        silence = Silence(
+            lambda: link.path is path and path.messages(text) == before, lambda now: self._dead(link, subscription, now)
+        )
+        self._verifications.watch_silent(market, instrument, link.row, ts, silence)
+
+    def want(self, market: Market, instrument: Instrument, ts: int) -> None:
+        """A market needs its book."""
+        if market.live:
+            return
+        row = self._row(instrument)
+        if row.by_request and self._snapshots is not None:
+            self._snapshots.want(market, instrument, ts, row.chained)
+        else:
+            self._resubscribes.want(market, instrument, ts)
+
+    def forget(self, instrument: Instrument) -> None:
+        """No connection has the book."""
+        self._resubscribes.forget(instrument)
+        if self._snapshots is not None and self._verifications is not None:
+            self._snapshots.forget(instrument)
+            self._verifications.forget(instrument)
+
+    def _subscribe_again(self, instrument: Instrument) -> None:
+        for link in self._links:
+            topics = [each.topic.text for each in link.subscriptions if _is_book(each, instrument)]
+            if topics and link.is_open:
+                link.resubscribe(topics)
+
+    def _dead(self, link: Link, subscription: Subscription, ts: int) -> None:
+        """A subscription that the venue took brings nothing: its book is not to be trusted, unless another has it."""
+        if subscription.market.source_count == 1:
+            subscription.market.drop(Reason.REASON_NO_DATA, ts)
+        link.resubscribe([subscription.topic.text])
+
+    def reply(self, request_id: int, body: bytes, status: int, headers: Mapping[str, str], ts: int) -> bool:
+        """Take the reply to a request; False if it is none of this product's."""
+        if self._snapshots is None or self._verifications is None:
+            return False
+        return self._snapshots.reply(request_id, body, status, headers, ts) or self._verifications.reply(
+            request_id, body, status, headers, ts
+        )
+
+    def advance(self, ts: int, requests: deque[Request]) -> None:
+        """Time has passed: append the requests that are due to `requests`."""
+        self._resubscribes.advance(ts)
+        if self._snapshots is not None and self._verifications is not None:
+            self._snapshots.advance(ts, requests)
+            self._verifications.advance(ts, requests)
+
+
+def _is_book(subscription: Subscription, instrument: Instrument) -> bool:
+    return subscription.channel == "book" and subscription.instrument is instrument

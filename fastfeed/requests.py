@@ -1,0 +1,189 @@
+"""The requests of one connection: what to subscribe to in which frames, and what became of each topic.
+
+Venues answer in different ways: once a request by its id, once a topic without an id, with a list from which the bad
+ones are missing, or for a refusal with an error that does not say of what. Here they become one answer for each topic.
+All times are ns since the epoch.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from fastfeed.venues.spec import Ack, Credentials, Product, Refusal, Topic, Venue
+
+__all__ = ["Requests"]
+
+SECOND = 1_000_000_000
+_ANSWER_WITHIN_S = 10
+
+
+class _Request:
+    """A frame that was or will be sent, and the topics of it that are not answered yet."""
+
+    __slots__ = ("ends", "greets", "id", "payload", "said", "sent", "taken", "topics")
+
+    def __init__(self, id: int, payload: bytes, topics: Iterable[Topic], ends: bool = False, greets: bool = False):
+        self.id = id
+        self.payload = payload
+        self.topics = {topic.text: topic for topic in topics}
+        self.ends = ends
+        self.greets = greets
+        self.sent = 0
+        self.taken = False  # any topic of it was
+        self.said: Refusal | None = None  # an error that may be this request's
+
+
+class Requests:
+    """The requests of one socket.
+
+    Parameters
+    ----------
+    next_id : gives ids of requests
+    """
+
+    def __init__(
+        self, venue: Venue, product: Product, credentials: Credentials | None, next_id: Callable[[], int]
+    ) -> None:
+        self._venue = venue
+        self._product = product
+        self._credentials = credentials
+        self._next_id = next_id
+        self._queue: deque[_Request] = deque()
+        self._open: dict[int, _Request] = {}  # sent and not answered in full
+        self._left_out: list[tuple[list[str], Refusal]] = []
+
+    def clear(self) -> None:
+        """The socket is gone."""
+        self._queue.clear()
+        self._open.clear()
+        self._left_out.clear()
+
+    def greet(self, ts: int) -> None:
+        """Queue what the venue wants to hear first."""
+        request_id = self._next_id()
+        payload = self._venue.greeting(self._product, self._credentials, request_id, ts)
+        if payload is not None:
+            self._queue.append(_Request(request_id, payload, (), greets=True))
+
+    def subscribe(self, topics: Iterable[Topic]) -> None:
+        """Queue the frames that subscribe to `topics`."""
+        for chunk in self._chunks(topics):
+            request_id = self._next_id()
+            payload = self._venue.encode_subscribe([topic.text for topic in chunk], request_id)
+            self._queue.append(_Request(request_id, payload, chunk))
+
+    def again(self, topics: Iterable[Topic]) -> None:
+        """Queue the end of subscriptions; when it is acknowledged, they are made again."""
+        busy = {text for request in (*self._queue, *self._open.values()) for text in request.topics}
+        for chunk in self._chunks(topic for topic in topics if topic.text not in busy):
+            request_id = self._next_id()
+            payload = self._venue.encode_unsubscribe([topic.text for topic in chunk], request_id)
+            self._queue.append(_Request(request_id, payload, chunk, ends=True))
+
+    def next(self, ts: int) -> bytes | None:
+        """Return the next frame, taken as sent; None if there is none, or the answer to the greeting is not here."""
+        if not self._queue or any(request.greets for request in self._open.values()):
+            return None
+        request = self._queue.popleft()
+        request.sent = ts
+        self._open[request.id] = request
+        return request.payload
+
+    def _chunks(self, topics: Iterable[Topic]) -> list[list[Topic]]:
+        """Topics by frames that the venue takes."""
+        limits = self._product.limits
+        frames: dict[str, list[Topic]] = {}
+        for topic in topics:
+            frames.setdefault(topic.frame, []).append(topic)
+        chunks: list[list[Topic]] = []
+        for together in frames.values():
+            size = limits.frame_bytes + 1
+            for topic in together:
+                one, two = (len(self._venue.encode_subscribe([topic.text] * n, 10**9)) for n in (1, 2))
+                if size + two - one > limits.frame_bytes or len(chunks[-1]) >= limits.topics_per_frame:
+                    chunks.append([])
+                    size = 2 * one - two  # the frame without topics
+                chunks[-1].append(topic)
+                size += two - one
+        return chunks
+
+    # ---- answers
+
+    def acknowledged(self, ack: Ack) -> list[str]:
+        """Return the topics that are in force now."""
+        if ack.request_id is not None:
+            request = self._open.get(ack.request_id)
+            return [] if request is None else self._take(request, ack)
+        taken = []
+        for request in [each for each in self._open.values() if each.ends == ack.ended and not each.greets]:
+            taken += self._take(request, ack)
+        return taken
+
+    def _take(self, request: _Request, ack: Ack) -> list[str]:
+        named = request.topics if ack.topics is None else ack.topics
+        topics = [request.topics.pop(text) for text in list(named) if text in request.topics]
+        request.taken = request.taken or bool(topics)
+        if ack.complete and request.topics:
+            self._refuse(request, Refusal(request_id=request.id, reason="left out of the venue's answer"))
+        if not request.topics:
+            self._open.pop(request.id, None)
+        if request.ends:
+            self.subscribe(topics)
+            return []
+        return [topic.text for topic in topics]
+
+    def refused(self, refusal: Refusal) -> list[str] | None:
+        """Return the topics that a refusal is about; None if that shows later."""
+        if refusal.topics:
+            requests = [each for each in self._open.values() if any(text in each.topics for text in refusal.topics)]
+        elif refusal.request_id is not None:
+            requests = [each for each in (self._open.get(refusal.request_id),) if each is not None]
+        else:
+            requests = list(self._open.values())[:1]  # the oldest that waits is the likeliest
+        out: list[str] = []
+        for request in requests:
+            if not refusal.topics and len(request.topics) > 1:
+                self._single_out(request, refusal)
+                return None
+            topics = [request.topics.pop(text, None) for text in (refusal.topics or list(request.topics))]
+            known = [topic for topic in topics if topic is not None]
+            if not request.topics:
+                self._open.pop(request.id, None)
+            if request.ends:
+                self.subscribe(known)  # what is not subscribed need not be ended
+            else:
+                out += [topic.text for topic in known]
+        return out
+
+    def _single_out(self, request: _Request, refusal: Refusal) -> None:
+        """One topic of several is bad: find out which."""
+        if self._product.acks_topics:
+            request.said = refusal  # the good ones are acknowledged; this is for who is left
+            return
+        del self._open[request.id]
+        for topic in request.topics.values():
+            self.again([topic]) if request.ends else self.subscribe([topic])
+
+    def _refuse(self, request: _Request, refusal: Refusal) -> None:
+        self._left_out.append((list(request.topics), refusal))
+        request.topics.clear()
+
+    def take_left_out(self) -> list[tuple[list[str], Refusal]]:
+        """Return (topics, refusal) of what was refused without a word of its own, since the last call."""
+        out = self._left_out
+        self._left_out = []
+        return out
+
+    def overdue(self, ts: int) -> str | None:
+        """Return why the socket must be dead, if it must: a request that had no answer at all."""
+        for request in list(self._open.values()):
+            if ts - request.sent <= _ANSWER_WITHIN_S * SECOND:
+                continue
+            if not request.ends and (request.taken or request.said is not None):
+                said = request.said or Refusal(request_id=request.id, reason="not answered, unlike others beside it")
+                self._refuse(request, said)
+                del self._open[request.id]
+                continue
+            return f"no answer to a subscription within {_ANSWER_WITHIN_S} s"
+        return None

@@ -1,0 +1,89 @@
+"""Get books anew where their snapshots come in the stream: by ending the subscription and making it again.
+
+Also notices the subscription that the venue took and that never brings anything. Sans-I/O; times are ns since epoch.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from random import Random
+
+from fastfeed.instrument import Instrument
+from fastfeed_core.market import Market
+from fastfeed_core.records import Reason
+
+__all__ = ["FIRST_DATA_S", "Resubscribes"]
+
+_log = logging.getLogger(__name__)
+
+SECOND = 1_000_000_000
+FIRST_DATA_S = 15  # from the venue's answer to a live book; venues send their snapshot within a second
+_SETTLE_S = 1.0  # deltas may overtake their snapshot: a subscription this young is left alone
+_RETRY_S = 0.5  # doubled with each failure in a row, up to the cap, half of it at random
+_RETRY_CAP_S = 30.0
+
+
+class _Job:
+    """What is known of one market that waits for its book."""
+
+    __slots__ = ("due", "failures", "instrument", "market", "until")
+
+    def __init__(self, market: Market, instrument: Instrument) -> None:
+        self.market = market
+        self.instrument = instrument
+        self.failures = 0
+        self.due: int | None = None  # when to subscribe anew
+        self.until: int | None = None  # when the snapshot should be here
+
+
+class Resubscribes:
+    """The books of one product that come in the stream.
+
+    Parameters
+    ----------
+    again : subscribes anew to an instrument's book, on all connections that have it
+    """
+
+    def __init__(self, again: Callable[[Instrument], None], random: Random) -> None:
+        self._again = again
+        self._random = random
+        self._jobs: dict[str, _Job] = {}
+
+    def want(self, market: Market, instrument: Instrument, ts: int) -> None:
+        """The book is lost: subscribe anew, unless that was done just now."""
+        job = self._jobs.setdefault(instrument.name, _Job(market, instrument))
+        if job.until is not None:
+            job.until = min(job.until, ts + int(_SETTLE_S * SECOND))
+        elif job.due is None:
+            job.due = ts
+
+    def expect(self, market: Market, instrument: Instrument, ts: int) -> None:
+        """The venue took the subscription: its snapshot is due."""
+        job = self._jobs.setdefault(instrument.name, _Job(market, instrument))
+        job.due = None
+        job.until = ts + FIRST_DATA_S * SECOND
+
+    def forget(self, instrument: Instrument) -> None:
+        """No connection has the book: what comes back subscribes by itself."""
+        self._jobs.pop(instrument.name, None)
+
+    def advance(self, ts: int) -> None:
+        """Time has passed."""
+        for name, job in list(self._jobs.items()):
+            if job.market.live:
+                del self._jobs[name]
+            elif job.until is not None and ts >= job.until:
+                _log.warning("no book after a subscription instrument=%s", name)
+                job.market.drop(Reason.REASON_NO_DATA, ts)
+                self._retry(job, ts)
+            elif job.due is not None and ts >= job.due:
+                job.due = None
+                job.until = ts + FIRST_DATA_S * SECOND
+                self._again(job.instrument)
+
+    def _retry(self, job: _Job, ts: int) -> None:
+        pause = min(_RETRY_CAP_S, _RETRY_S * 2 ** min(job.failures, 10))
+        job.failures += 1
+        job.until = None
+        job.due = ts + int(pause * (0.5 + self._random.random() / 2) * SECOND)

@@ -1,0 +1,186 @@
+"""Hold live books against fresh snapshots, where nothing in the stream shows that a message was lost.
+
+Two kinds of book need it. An unchained one (its deltas have no sequence that shows a hole) is compared every so often,
+and repaired. One whose subscription never brought a message is looked at once: if the venue's book has moved on, the
+subscription is dead, though the venue took it. Sans-I/O; times are ns since the epoch.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import NamedTuple
+
+from fastfeed.errors import RateLimited
+from fastfeed.instrument import Instrument
+from fastfeed.snapshots import REPLY_WITHIN_S, Request, Snapshots
+from fastfeed_core.market import Market
+
+__all__ = ["FIRST_DELTA_S", "Silence", "Verifications"]
+
+_log = logging.getLogger(__name__)
+
+SECOND = 1_000_000_000
+FIRST_DELTA_S = 30  # from a live book to its first delta, before the venue is asked whether there should be one
+_CATCH_UP_S = 2  # the stream gets so long to come up to a snapshot
+_RETRY_S = 5
+
+
+class Silence(NamedTuple):
+    """How to tell that a subscription brought nothing yet, and what to do if it should have."""
+
+    lasts: Callable[[], bool]
+    dead: Callable[[int], None]  # called with the time
+
+
+class _Watch:
+    """One market, and how far its verification is."""
+
+    __slots__ = ("began", "body", "due", "instrument", "key", "market", "request", "silence", "since", "until")
+
+    def __init__(
+        self, key: tuple[str, int], market: Market, instrument: Instrument, due: int, silence: Silence | None
+    ) -> None:
+        self.key = key
+        self.market = market
+        self.instrument = instrument
+        self.silence = silence  # None: an unchained book
+        self.began = market.sequence
+        self.due = due
+        self.request: int | None = None
+        self.since = 0
+        self.body: bytes | None = None  # a snapshot that the stream has still to come up to
+        self.until = 0
+
+
+class Verifications:
+    """The verifications of one product.
+
+    Parameters
+    ----------
+    snapshots : of the product: their budget is shared, and they go first
+    every_s : how often an unchained book is verified
+    """
+
+    def __init__(self, snapshots: Snapshots, every_s: float, random: Random, next_id: Callable[[], int]) -> None:
+        self._snapshots = snapshots
+        self._every = int(every_s * SECOND)
+        self._random = random
+        self._next_id = next_id
+        self._watches: dict[tuple[str, int], _Watch] = {}
+        self._in_flight: dict[int, _Watch] = {}
+
+    def watch_unchained(self, market: Market, instrument: Instrument, ts: int) -> None:
+        """A book is kept without a chain: verify it from now on."""
+        # Half an interval at random, so that many books do not come due at once.
+        due = ts + int(self._every * (0.5 + self._random.random() / 2))
+        key = (instrument.name, -1)
+        self._watches.setdefault(key, _Watch(key, market, instrument, due, None))
+
+    def watch_silent(self, market: Market, instrument: Instrument, link: int, ts: int, silence: Silence) -> None:
+        """A subscription on a link was taken: see that it brings something."""
+        key = (instrument.name, link)
+        self._drop(key)
+        self._watches[key] = _Watch(key, market, instrument, ts + FIRST_DELTA_S * SECOND, silence)
+
+    def forget(self, instrument: Instrument) -> None:
+        """No connection has the book."""
+        for key in [key for key in self._watches if key[0] == instrument.name]:
+            self._drop(key)
+
+    def _drop(self, key: tuple[str, int]) -> None:
+        watch = self._watches.pop(key, None)
+        if watch is not None:
+            if watch.silence is None:
+                watch.market.end_verifying()
+            if watch.request is not None:
+                del self._in_flight[watch.request]
+
+    def advance(self, ts: int, requests: deque[Request]) -> None:
+        """Append the requests that are due to `requests`."""
+        for key, watch in list(self._watches.items()):
+            if watch.silence is not None and not watch.silence.lasts():
+                self._drop(key)
+            elif watch.request is not None:
+                if ts - watch.since > REPLY_WITHIN_S * SECOND:
+                    self._again(watch, ts)
+            elif watch.body is not None:
+                self._compare(watch, watch.body, ts, ts >= watch.until)
+            elif ts >= watch.due and watch.market.live and not self._snapshots.busy:
+                if watch.silence is not None and watch.began != watch.market.sequence and watch.began is not None:
+                    self._end(watch, watch.silence, ts)  # another connection moved the book on
+                    continue
+                watch.began = watch.market.sequence
+                call = self._snapshots.call(watch.instrument)
+                if not self._snapshots.budget.take(call.weight, ts):
+                    return
+                if watch.silence is None and not watch.market.begin_verifying():
+                    continue
+                watch.request = self._next_id()
+                watch.since = ts
+                self._in_flight[watch.request] = watch
+                requests.append(self._snapshots.request(watch.request, call))
+
+    def reply(self, request_id: int, body: bytes, status: int, headers: Mapping[str, str], ts: int) -> bool:
+        """Take the reply to a request; False if it is none of ours (any more)."""
+        watch = self._in_flight.pop(request_id, None)
+        if watch is None:
+            return False
+        watch.request = None
+        if status != 200:
+            error = self._snapshots.error(status, headers, body, watch.instrument, ts)
+            _log.warning("verification failed instrument=%s error=%s", watch.instrument.name, error)
+            if isinstance(error, RateLimited):
+                self._snapshots.budget.block(error.retry_after_s, ts)
+            self._again(watch, ts)
+        else:
+            watch.until = ts + _CATCH_UP_S * SECOND
+            self._compare(watch, body, ts, False)
+        return True
+
+    def _again(self, watch: _Watch, ts: int, after_s: float = _RETRY_S) -> None:
+        if watch.request is not None:
+            del self._in_flight[watch.request]
+            watch.request = None
+        if watch.silence is None:
+            watch.market.end_verifying()
+        watch.body = None
+        watch.due = ts + int(after_s * SECOND)
+
+    def _compare(self, watch: _Watch, body: bytes, ts: int, final: bool) -> None:
+        name, market = watch.instrument.name, watch.market
+        try:
+            if watch.silence is not None:
+                self._look(watch, watch.silence, body, ts, final)
+                return
+            found = market.verify(self._snapshots.decoder, body, self._snapshots.levels, ts, final)
+        except ValueError as error:
+            _log.warning("verification failed instrument=%s error=%s", name, error.args[0])
+            self._again(watch, ts)
+            return
+        if found == "ahead":
+            watch.body = body
+        elif found in ("old", "gone"):
+            self._again(watch, ts)
+        else:
+            if found == "repaired":
+                _log.warning("book repaired instrument=%s", name)
+            self._again(watch, ts, self._every / SECOND)
+
+    def _look(self, watch: _Watch, silence: Silence, body: bytes, ts: int, final: bool) -> None:
+        """A book without a single delta: has the venue's moved on?"""
+        sequence = watch.market.peek(self._snapshots.decoder, body)
+        mine = watch.market.sequence
+        if mine is None or sequence <= mine:
+            self._again(watch, ts, FIRST_DELTA_S)  # the market is as quiet as its stream
+        elif not final:
+            watch.body = body
+        else:
+            self._end(watch, silence, ts)
+
+    def _end(self, watch: _Watch, silence: Silence, ts: int) -> None:
+        _log.warning("no data after a subscription instrument=%s", watch.instrument.name)
+        self._drop(watch.key)
+        silence.dead(ts)

@@ -1,0 +1,420 @@
+"""Keeping one book from deltas, snapshots and refreshes, and dropping it when it cannot be trusted.
+
+Two ways lead to a live book. A snapshot by request: deltas are held from the request on and join it. A snapshot in the
+stream: what follows it goes on from it. Either way every later message is judged by `sync_judge`, and a gap costs this
+one book. A venue whose sequence starts again opens a new epoch; what a source of an older epoch brings is ignored until
+that source, too, has started again.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t
+
+from fastfeed_core.book cimport (
+    book_clear,
+    book_settle,
+    side_apply,
+    side_best,
+    side_limit,
+    side_prime,
+    side_window,
+)
+from fastfeed_core.event cimport (
+    ABSENT,
+    EVENT_DELTA,
+    EVENT_HEARTBEAT,
+    EVENT_REFRESH,
+    EVENT_RESET,
+    EVENT_SNAPSHOT,
+)
+from fastfeed_core.pool cimport Held, pool_hold, pool_load, pool_release
+from fastfeed_core.publish cimport (
+    publish_bbo,
+    publish_levels,
+    publish_status,
+    publisher_now,
+    publisher_touch,
+)
+from fastfeed_core.records cimport (
+    FLAG_DERIVED,
+    KIND_DELTA,
+    KIND_SNAPSHOT,
+    REASON_DISCONNECTED,
+    REASON_GAP,
+    REASON_MALFORMED,
+    REASON_SNAPSHOT,
+    SCOPE_INSTRUMENT,
+    STATE_LIVE,
+    STATE_SYNCING,
+)
+from fastfeed_core.state cimport (
+    ATTENTION_GAP,
+    ATTENTION_HELD_LOST,
+    ATTENTION_REFUSED,
+    ATTENTION_WANTS_BOOK,
+    market_call,
+)
+from fastfeed_core.sync cimport SYNC_APPLY, SYNC_OLD, SYNC_WAIT, Chain, Verdict, sync_judge
+
+cdef enum:
+    #: in records: no connection brought it
+    NO_CONNECTION = 0xFFFF
+
+
+cdef void keep_release_held(MarketState* m) noexcept nogil:
+    cdef Held* held = m.first_held
+    cdef Held* following
+    m.first_held = NULL
+    m.last_held = NULL
+    while held != NULL:
+        following = held.next
+        pool_release(&m.hub.pool, held)
+        held = following
+
+
+cdef void _hold(MarketState* m, Source* source, const Event* event, int64_t ts_recv) noexcept nogil:
+    cdef Held* held = pool_hold(&m.hub.pool, event, source, ts_recv)
+    if held == NULL:
+        # What was held is useless with a hole in it; the chain shows the hole when the snapshot comes.
+        m.pub.row.held_lost += 1
+        keep_release_held(m)
+        m.verifying = False
+        market_call(m, ATTENTION_HELD_LOST)
+        return
+    m.pub.row.held += 1
+    if m.first_held == NULL:
+        m.first_held = held
+    else:
+        m.last_held.next = held
+    m.last_held = held
+
+
+cdef void keep_drop(MarketState* m, Reason reason, uint16_t connection, int64_t expected, int64_t received,
+                    int64_t ts_recv) noexcept nogil:
+    """The book is lost: nothing of it survives, and readers are told why."""
+    cdef bint was_live = m.state == STATE_LIVE
+    cdef Source* source = m.sources
+    keep_release_held(m)
+    m.holding = False
+    m.verifying = False
+    m.asked = False
+    while source != NULL:
+        source.chain.in_step = False
+        source.chain.epoch = m.epoch
+        source.chain.behind = 0
+        source = source.next
+    book_clear(&m.book)
+    m.state = STATE_SYNCING
+    m.sequence = ABSENT
+    m.pub.state = STATE_SYNCING
+    m.pub.sequence = ABSENT
+    m.pub.book_version += 1
+    if m.derives_bbo:
+        m.bbo[1] = -1                       # no top is like it: the next one is published
+    publisher_touch(m.hub.bus, &m.pub)
+    if was_live:
+        publish_status(m.hub.bus, m.pub.instrument, connection, SCOPE_INSTRUMENT, STATE_SYNCING, reason, expected,
+                       received, 0, ts_recv)
+
+
+cdef inline bint _others_in_step(const MarketState* m, const Source* source) noexcept nogil:
+    cdef const Source* other = m.sources
+    while other != NULL:
+        if other != source and other.chain.in_step:
+            return True
+        other = other.next
+    return False
+
+
+cdef inline void _set_levels(MarketState* m, const Event* event) noexcept nogil:
+    side_apply(&m.book.bids, event.levels, event.n_bids)
+    side_apply(&m.book.asks, event.levels + 2 * event.n_bids, event.n_asks)
+    book_settle(&m.book)
+    if m.shown:
+        side_window(&m.book.bids, m.shown)
+        side_window(&m.book.asks, m.shown)
+
+
+cdef void _derive_bbo(MarketState* m, uint16_t connection, Event* event, int64_t ts_recv,
+                      int64_t ts_publish) noexcept nogil:
+    """Publish the book's top if it is another one."""
+    cdef int64_t[4] top
+    cdef int i
+    top[0] = ABSENT
+    top[1] = 0
+    top[2] = ABSENT
+    top[3] = 0
+    side_best(&m.book.bids, &top[0], &top[1])
+    side_best(&m.book.asks, &top[2], &top[3])
+    if top[0] == m.bbo[0] and top[1] == m.bbo[1] and top[2] == m.bbo[2] and top[3] == m.bbo[3]:
+        return
+    for i in range(4):
+        m.bbo[i] = top[i]
+    event.bid_px = top[0]
+    event.bid_sz = top[1]
+    event.ask_px = top[2]
+    event.ask_sz = top[3]
+    publish_bbo(m.hub.bus, &m.pub, connection, event, ts_recv, ts_publish, FLAG_DERIVED)
+
+
+cdef inline void _applied(MarketState* m, uint16_t connection, Event* event, uint8_t kind, int64_t ts_recv,
+                          int64_t ts_publish) noexcept nogil:
+    publish_levels(m.hub.bus, &m.pub, connection, event, kind, ts_recv, ts_publish)
+    if m.derives_bbo:
+        _derive_bbo(m, connection, event, ts_recv, ts_publish)
+
+
+cdef bint _restart(MarketState* m, Source* source) noexcept nogil:
+    """The venue's sequence starts again for this source; True if it is the first one to tell."""
+    cdef Source* other = m.sources
+    cdef bint first = source.chain.epoch == m.epoch
+    if first:
+        m.epoch += 1
+        while other != NULL:
+            other.chain.in_step = False
+            other = other.next
+    source.chain.epoch = m.epoch
+    return first
+
+
+# ---- deltas
+
+cdef void _gap(MarketState* m, Source* source, const Event* event, int64_t ts_recv) noexcept nogil:
+    m.pub.row.gaps += 1
+    m.gap_expected = m.sequence
+    m.gap_received = event.prev_seq
+    keep_drop(m, REASON_GAP, source.connection, m.gap_expected, m.gap_received, ts_recv)
+    m.asked = True
+    market_call(m, ATTENTION_WANTS_BOOK | ATTENTION_GAP)
+
+
+cdef void _apply(MarketState* m, Source* source, Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
+    cdef Source* other = m.sources
+    _set_levels(m, event)
+    m.sequence = event.last_seq
+    # The book moves: what a source ahead of it waits for may still come.
+    while other != NULL:
+        other.chain.ahead = 0
+        other = other.next
+    m.pub.row.deltas += 1
+    _applied(m, source.connection, event, KIND_DELTA, ts_recv, ts_publish)
+
+
+cdef void _delta(MarketState* m, Source* source, Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
+    """One delta or heartbeat to a live book."""
+    cdef Verdict verdict
+    cdef bint was_in_step = source.chain.in_step
+    if source.chain.epoch != m.epoch:
+        # Numbers of before the restart, which another source has gone through already.
+        m.pub.row.old += 1
+        return
+    verdict = sync_judge(m.sequence, event.prev_seq, event.last_seq, &source.chain,
+                         m.sources.next != NULL and _others_in_step(m, source))
+    if verdict == SYNC_APPLY:
+        _apply(m, source, event, ts_recv, ts_publish)
+    elif verdict == SYNC_OLD:
+        m.pub.row.old += event.kind == EVENT_DELTA
+    elif verdict == SYNC_WAIT:
+        m.pub.row.source_gaps += was_in_step
+    else:
+        _gap(m, source, event, ts_recv)
+
+
+cdef void _reset(MarketState* m, Source* source, Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
+    """A delta behind which the numbers start again: it joins at `prev_seq` and nowhere else."""
+    if source.chain.epoch != m.epoch:
+        _restart(m, source)
+        m.pub.row.old += 1
+    elif event.prev_seq == m.sequence:
+        _restart(m, source)
+        source.chain.in_step = True
+        source.chain.ahead = 0
+        _apply(m, source, event, ts_recv, ts_publish)
+    elif event.last_seq == m.sequence and source.chain.last == event.last_seq:
+        m.pub.row.old += 1                  # the same once more
+    else:
+        _gap(m, source, event, ts_recv)
+
+
+# ---- whole books
+
+cdef void _replace(MarketState* m, uint16_t connection, Event* event, int limit, Reason reason, int64_t ts_recv,
+                   int64_t ts_publish) noexcept nogil:
+    """Make the book what the message says; readers hear of it, and of the change of state if it is one."""
+    cdef bint was_live = m.state == STATE_LIVE
+    book_clear(&m.book)
+    if event.n_bids:
+        side_prime(&m.book.bids, event.levels[0])
+    if event.n_asks:
+        side_prime(&m.book.asks, event.levels[2 * event.n_bids])
+    m.shown = event.limit
+    _set_levels(m, event)
+    if 0 < limit <= event.n_bids:
+        side_limit(&m.book.bids, event.levels[2 * event.n_bids - 2])
+    if 0 < limit <= event.n_asks:
+        side_limit(&m.book.asks, event.levels[2 * (event.n_bids + event.n_asks) - 2])
+    m.sequence = event.last_seq
+    m.state = STATE_LIVE
+    m.pub.state = STATE_LIVE
+    m.asked = False
+    m.pub.row.snapshots += 1
+    _applied(m, connection, event, KIND_SNAPSHOT, ts_recv, ts_publish)
+    if not was_live or reason != REASON_SNAPSHOT:
+        m.pub.row.resyncs += not was_live
+        publish_status(m.hub.bus, m.pub.instrument, connection, SCOPE_INSTRUMENT, STATE_LIVE, reason, ABSENT, ABSENT,
+                       0, ts_recv)
+
+
+cdef bint keep_reply(MarketState* m, Event* event, int limit, Reason reason, int64_t ts_recv) noexcept nogil:
+    """Replace the book by the one of a reply, then bring it up to date with what was held.
+
+    False if the snapshot is too old for that. A snapshot of `limit` levels a side is complete down to its last.
+    """
+    cdef Held* held = m.first_held
+    cdef Held* following
+    cdef Source* source
+    cdef bint connects = True
+    if m.verifying:
+        held = NULL                         # all that came since `verify_from` is held
+    elif held != NULL and held.prev_seq == ABSENT:
+        # Nothing chains these: only one from before the snapshot shows that none is missing behind it.
+        connects = held.last_seq <= event.last_seq
+        held = NULL
+    while held != NULL:
+        if held.last_seq > event.last_seq:
+            connects = False
+            if held.prev_seq <= event.last_seq:
+                connects = True
+                break
+        held = held.next
+    if not connects:
+        return False
+    event.limit = 0
+    _replace(m, NO_CONNECTION, event, limit, reason, ts_recv, publisher_now(m.hub.bus, ts_recv))
+    source = m.sources
+    while source != NULL:
+        source.chain.in_step = True
+        source.chain.ahead = 0
+        source.chain.epoch = m.epoch
+        source = source.next
+    held = m.first_held
+    m.first_held = NULL
+    m.last_held = NULL
+    m.holding = False
+    m.verifying = False
+    while held != NULL:
+        # A gap among the held ones drops the book again; what is behind it goes with it.
+        if m.state == STATE_LIVE:
+            pool_load(held, event)
+            _delta(m, <Source*>held.source, event, held.ts_recv, publisher_now(m.hub.bus, held.ts_recv))
+        following = held.next
+        pool_release(&m.hub.pool, held)
+        held = following
+    return True
+
+
+cdef void _snapshot(MarketState* m, Source* source, Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
+    """A snapshot in the stream: what this source sends next goes on from it."""
+    cdef Chain* chain = &source.chain
+    cdef bint restarts = False
+    if chain.last != ABSENT and event.last_seq < chain.last:
+        restarts = _restart(m, source)
+    chain.last = event.last_seq
+    chain.ahead = 0
+    if m.state == STATE_LIVE and not restarts and _others_in_step(m, source):
+        if chain.epoch != m.epoch:
+            m.pub.row.old += 1
+            return
+        if event.last_seq <= m.sequence:
+            chain.in_step = True
+            m.pub.row.old += 1
+            return
+    keep_release_held(m)
+    m.holding = False
+    chain.in_step = True
+    chain.epoch = m.epoch
+    _replace(m, source.connection, event, 0, REASON_SNAPSHOT, ts_recv, ts_publish)
+
+
+cdef void _refresh(MarketState* m, Source* source, Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
+    """The whole book once more: the newest wins."""
+    cdef Chain* chain = &source.chain
+    cdef bint restarts = False
+    if chain.last != ABSENT and event.last_seq < chain.last:
+        # One alone came out of order; a second one says that the venue's numbers start again.
+        chain.behind += 1
+        if chain.behind == 1:
+            m.pub.row.old += 1
+            return
+        restarts = _restart(m, source)
+    chain.behind = 0
+    chain.last = event.last_seq
+    if chain.epoch != m.epoch or m.state == STATE_LIVE and not restarts and event.last_seq <= m.sequence:
+        chain.in_step = chain.epoch == m.epoch
+        m.pub.row.old += 1
+        return
+    chain.in_step = True
+    _replace(m, source.connection, event, 0, REASON_SNAPSHOT, ts_recv, ts_publish)
+
+
+# ---- what comes in
+
+cdef void keep_levels(Source* source, Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
+    """Take one message of a book's channel."""
+    cdef MarketState* m = source.market
+    if event.kind == EVENT_REFRESH:
+        _refresh(m, source, event, ts_recv, ts_publish)
+        return
+    if event.kind == EVENT_SNAPSHOT:
+        _snapshot(m, source, event, ts_recv, ts_publish)
+        return
+    if m.state == STATE_LIVE:
+        if m.verifying:
+            _hold(m, source, event, ts_recv)
+        if event.kind == EVENT_RESET:
+            _reset(m, source, event, ts_recv, ts_publish)
+        else:
+            _delta(m, source, event, ts_recv, ts_publish)
+    elif event.kind == EVENT_DELTA and m.holding:
+        _hold(m, source, event, ts_recv)
+    elif event.kind != EVENT_HEARTBEAT and not m.asked:
+        m.asked = True
+        market_call(m, ATTENTION_WANTS_BOOK)
+    if event.last_seq > source.chain.last or event.kind == EVENT_RESET:
+        source.chain.last = event.last_seq
+
+
+cdef void keep_refuse(Source* source, int64_t ts_recv) noexcept nogil:
+    """A message of the book's channel could not be read: it could have been a delta."""
+    cdef MarketState* m = source.market
+    m.pub.row.refused += 1
+    if m.state == STATE_LIVE:
+        source.chain.in_step = False
+        if _others_in_step(m, source):
+            m.pub.row.source_gaps += 1
+            return
+        keep_drop(m, REASON_MALFORMED, source.connection, m.sequence, ABSENT, ts_recv)
+        m.asked = True
+        market_call(m, ATTENTION_WANTS_BOOK | ATTENTION_REFUSED)
+    elif m.holding:
+        # A hole among the held ones: the chain shows it, or this message was none.
+        market_call(m, ATTENTION_REFUSED)
+
+
+cdef void keep_forget_source(MarketState* m, Source* source, int64_t ts_recv) noexcept nogil:
+    """The connection is gone, and what it brought with it; without a source in step the book goes too."""
+    cdef Source** link = &m.sources
+    cdef Held** held_link = &m.first_held
+    cdef Held* held
+    while link[0] != source:
+        link = &link[0].next
+    link[0] = source.next
+    m.last_held = NULL
+    while held_link[0] != NULL:
+        held = held_link[0]
+        if held.source == source:
+            held_link[0] = held.next
+            pool_release(&m.hub.pool, held)
+        else:
+            m.last_held = held
+            held_link = &held.next
+    if not _others_in_step(m, NULL):
+        keep_drop(m, REASON_DISCONNECTED, source.connection, ABSENT, ABSENT, ts_recv)

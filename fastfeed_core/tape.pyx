@@ -1,0 +1,194 @@
+"""What passes through without a book: quotes, trades, liquidations, tickers, bars.
+
+Several sources may bring the same. The first arrival wins: a later copy is told by its sequence, its id or its time,
+whichever the venue gives, and dropped.
+"""
+
+from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memcmp, memcpy
+
+from fastfeed_core.event cimport (
+    ABSENT,
+    CHANNEL_LIQUIDATION,
+    CHANNEL_TRADE,
+    EVENT_LIQUIDATION,
+    ID_INTEGER,
+    TICKER_FIELDS,
+    Bar,
+    Deal,
+)
+from fastfeed_core.publish cimport publish_bar, publish_bbo, publish_liquidation, publish_ticker, publish_trade
+from fastfeed_core.state cimport RECENT_LIQUIDATIONS, RECENT_TRADES, Seen
+from fastfeed_core.sync cimport Chain
+
+
+cdef void tape_forget(MarketState* m) noexcept nogil:
+    """No source is left: nothing says that the venue's numbers and values go on where they were."""
+    cdef int i
+    m.bbo_sequence = ABSENT
+    m.bbo_ts = ABSENT
+    m.bbo[0] = ABSENT
+    m.bbo[1] = ABSENT
+    m.bbo[2] = ABSENT
+    m.bbo[3] = ABSENT
+    m.trade_sequence = ABSENT
+    m.liquidation_count = 0
+    m.ticker_has = 0
+    m.bar.interval_s = 0
+    m.bar_ts = ABSENT
+    for i in range(TICKER_FIELDS):
+        m.ticker_ts[i] = ABSENT
+
+
+cdef bint _is_new_quote(MarketState* m, Chain* chain, const Event* event) noexcept nogil:
+    """Whether a quote is later than the last one, by its sequence, else by its time, else by what it says."""
+    cdef bint same = event.bid_px == m.bbo[0] and event.bid_sz == m.bbo[1] and event.ask_px == m.bbo[2] \
+        and event.ask_sz == m.bbo[3]
+    if event.last_seq != ABSENT:
+        if chain.last != ABSENT and event.last_seq < chain.last:
+            # One alone came out of order; a second one says that the venue's numbers start again.
+            chain.behind += 1
+            if chain.behind == 1:
+                return False
+            m.bbo_sequence = ABSENT
+        chain.behind = 0
+        chain.last = event.last_seq
+        if event.last_seq <= m.bbo_sequence:
+            return False
+        m.bbo_sequence = event.last_seq
+        return True
+    if event.ts_event != ABSENT:
+        if event.ts_event < m.bbo_ts or event.ts_event == m.bbo_ts and same:
+            return False
+        m.bbo_ts = event.ts_event
+        return True
+    return not same
+
+
+cdef void tape_bbo(Source* source, const Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
+    cdef MarketState* m = source.market
+    if not _is_new_quote(m, &source.chain, event):
+        return
+    m.bbo[0] = event.bid_px
+    m.bbo[1] = event.bid_sz
+    m.bbo[2] = event.ask_px
+    m.bbo[3] = event.ask_sz
+    publish_bbo(m.hub.bus, &m.pub, source.connection, event, ts_recv, ts_publish, 0)
+
+
+cdef inline bint _is_new_trade(MarketState* m, const Deal* deal) noexcept nogil:
+    cdef uint64_t[2] words
+    cdef uint64_t slot
+    memcpy(words, deal.trade_id, 16)
+    slot = (words[0] if deal.id_kind == ID_INTEGER else words[0] ^ words[1]) & (RECENT_TRADES - 1)
+    # An id of zero bytes is as good as any other: the slot remembers id + 1.
+    if m.recent_trades[2 * slot] == words[0] + 1 and m.recent_trades[2 * slot + 1] == words[1]:
+        return False
+    m.recent_trades[2 * slot] = words[0] + 1
+    m.recent_trades[2 * slot + 1] = words[1]
+    return True
+
+
+cdef bint _is_new_liquidation(MarketState* m, Source* source, const Deal* deal, int64_t ts) noexcept nogil:
+    """Two of one source that say the same are two; a second source's copy of one is dropped."""
+    cdef uint64_t key = <uint64_t>ts * 0x9E3779B97F4A7C15ULL
+    cdef Seen* seen
+    cdef int i
+    key = (key ^ <uint64_t>deal.px) * 0xFF51AFD7ED558CCDULL
+    key = (key ^ <uint64_t>deal.sz ^ (<uint64_t>deal.side << 62)) * 0xC4CEB9FE1A85EC53ULL
+    for i in range(min(m.liquidation_count, <int>RECENT_LIQUIDATIONS)):
+        seen = &m.liquidations[i]
+        if seen.key == key and seen.source != source:
+            seen.source = source            # one copy answers for one
+            return False
+    seen = &m.liquidations[m.liquidation_count % RECENT_LIQUIDATIONS]
+    seen.key = key
+    seen.source = source
+    m.liquidation_count += 1
+    if m.liquidation_count == 2 * RECENT_LIQUIDATIONS:
+        m.liquidation_count = RECENT_LIQUIDATIONS
+    return True
+
+
+cdef inline void _deal(Route* route, const Event* event, const Deal* deal, bint known, int64_t ts_recv,
+                       int64_t ts_publish) noexcept nogil:
+    cdef Source* source = <Source*>route.source
+    cdef MarketState* m = source.market
+    cdef int64_t ts
+    if event.kind == EVENT_LIQUIDATION:
+        ts = deal.ts_event if deal.ts_event != ABSENT else event.ts_event
+        if _is_new_liquidation(m, source, deal, ts):
+            publish_liquidation(m.hub.bus, &m.pub, source.connection, event, deal, deal.side, ts_recv, ts_publish)
+        return
+    if not _is_new_trade(m, deal) or known:
+        return
+    if route.wants & 1 << CHANNEL_TRADE:
+        publish_trade(m.hub.bus, &m.pub, source.connection, event, deal, ts_recv, ts_publish)
+    if deal.liquidated and route.wants & 1 << CHANNEL_LIQUIDATION:
+        publish_liquidation(m.hub.bus, &m.pub, source.connection, event, deal, deal.liquidated, ts_recv, ts_publish)
+
+
+cdef void tape_deals(Route* route, const Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
+    """Trades or liquidations, in the message's order; what is history only as far as it was missed."""
+    cdef const Deal* deal
+    cdef Route* its
+    cdef MarketState* m
+    cdef int64_t seen
+    cdef int i
+    if event.history:
+        # Trades from before the subscription. Without a last one nothing can have been missed since.
+        m = (<Source*>route.source).market
+        seen = m.trade_sequence
+        for i in range(event.n_deals):
+            deal = &event.deals[i]
+            _deal(route, event, deal, seen == ABSENT or deal.sequence <= seen, ts_recv, ts_publish)
+            m.trade_sequence = max(m.trade_sequence, deal.sequence)
+        return
+    for i in range(event.n_deals):
+        deal = &event.deals[i]
+        its = route if deal.route == NULL else <Route*>deal.route
+        if deal.sequence != ABSENT:
+            m = (<Source*>its.source).market
+            m.trade_sequence = max(m.trade_sequence, deal.sequence)
+        _deal(its, event, deal, False, ts_recv, ts_publish)
+
+
+cdef void tape_ticker(Source* source, const Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
+    """Merge what the message has into what is known, field by field, and publish all if anything is new."""
+    cdef MarketState* m = source.market
+    cdef bint changed = False
+    cdef unsigned int bit
+    cdef int i
+    for i in range(TICKER_FIELDS):
+        bit = 1U << i
+        # A copy that lags must not bring back what a faster source has replaced.
+        if not event.ticker_has & bit or event.ts_event != ABSENT and event.ts_event < m.ticker_ts[i]:
+            continue
+        if event.ts_event != ABSENT:
+            m.ticker_ts[i] = event.ts_event
+        if m.ticker_has & bit and m.ticker[i].mantissa == event.ticker[i].mantissa \
+                and m.ticker[i].exponent == event.ticker[i].exponent:
+            continue
+        m.ticker[i] = event.ticker[i]
+        m.ticker_has |= bit
+        changed = True
+    if changed:
+        publish_ticker(m.hub.bus, &m.pub, source.connection, event, m.ticker, m.ticker_has, ts_recv, ts_publish)
+
+
+cdef void tape_bars(Source* source, const Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
+    """Bars of one interval: a state of one that was told already, or is older, is dropped."""
+    cdef MarketState* m = source.market
+    cdef const Bar* bar
+    cdef int i
+    for i in range(event.n_bars):
+        bar = &event.bars[i]
+        if m.bar.interval_s:
+            if bar.start < m.bar.start:
+                continue
+            if bar.start == m.bar.start and (m.bar.closed or memcmp(bar, &m.bar, sizeof(Bar)) == 0
+                                             or event.ts_event != ABSENT and event.ts_event < m.bar_ts):
+                continue
+        m.bar = bar[0]
+        m.bar_ts = event.ts_event
+        publish_bar(m.hub.bus, &m.pub, source.connection, event, bar, ts_recv, ts_publish)
