@@ -31,3 +31,12 @@ def shm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setenv("FASTFEED_SHM", str(folder))
     return folder
+
+
+def pytest_addoption(parser):
+    parser.addoption("--sequences", type=int, default=20, help="random sequences of faults for each venue")
+
+
+@pytest.fixture
+def sequences(request):
+    return request.config.getoption("--sequences")

@@ -101,6 +101,12 @@ class FaultPlan:
                 self.count(struck)
         return struck
 
+    def add(self, fault: Fault) -> None:
+        """Inject one more kind of fault from now on."""
+        self.faults.append(fault)
+        if fault.kind in STREAM_FAULTS:
+            self.stream_faults.append(fault)
+
     def clear(self) -> None:
         """Inject nothing any more."""
         self.faults.clear()

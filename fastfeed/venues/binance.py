@@ -40,6 +40,7 @@ ID = "binance"
 
 SPOT = Product(
     name="spot",
+    kinds=("spot",),
     # web-socket-streams.md, General WSS information
     ws="wss://stream.binance.com:9443",
     # rest-api.md, General API Information
@@ -78,6 +79,7 @@ _MARKET = "/market/stream"
 
 USDM = Product(
     name="usdm",
+    kinds=("swap", "future"),
     # websocket-market-streams, Connect; general-info, Testnet
     ws="wss://fstream.binance.com",
     rest="https://fapi.binance.com",

@@ -148,6 +148,7 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
+    kinds: tuple[Kind, ...] = ("spot", "swap", "future", "option")
     ws: str
     rest: str
     ws_sandbox: str
