@@ -35,7 +35,24 @@ if TYPE_CHECKING:
     )
     from fastfeed.instrument import Instrument, instruments
     from fastfeed.offline import OfflineFeed
-    from fastfeed.reader import Book, BookState, Bus, Depth, Event, Position, Reader, Top, open
+    from fastfeed.reader import (
+        Bar,
+        Bbo,
+        Book,
+        BookState,
+        Bus,
+        Depth,
+        Event,
+        Levels,
+        Liquidation,
+        Position,
+        Reader,
+        Status,
+        Ticker,
+        Top,
+        Trade,
+        open,
+    )
 
 _HOME = {
     "BookNotLive": "errors",
@@ -63,16 +80,25 @@ _HOME = {
     "Instrument": "instrument",
     "instruments": "instrument",
     "OfflineFeed": "offline",
+    "Bar": "reader",
+    "Bbo": "reader",
     "Book": "reader",
     "BookState": "reader",
     "Bus": "reader",
+    "Levels": "reader",
+    "Liquidation": "reader",
     "Position": "reader",
     "Reader": "reader",
+    "Status": "reader",
+    "Ticker": "reader",
     "Top": "reader",
+    "Trade": "reader",
     "open": "reader",
 }
 
 __all__ = [
+    "Bar",
+    "Bbo",
     "Book",
     "BookNotLive",
     "BookState",
@@ -87,6 +113,8 @@ __all__ = [
     "FastfeedError",
     "Instrument",
     "LayoutMismatch",
+    "Levels",
+    "Liquidation",
     "MalformedFrame",
     "MalformedReply",
     "OfflineFeed",
@@ -98,8 +126,11 @@ __all__ = [
     "RequestRefused",
     "Scope",
     "SequenceGap",
+    "Status",
     "SubscriptionRefused",
+    "Ticker",
     "Top",
+    "Trade",
     "ValueOutOfRange",
     "VenueDown",
     "VenueError",

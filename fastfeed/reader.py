@@ -17,14 +17,42 @@ from fastfeed.errors import BookNotLive, BusNotFound, LayoutMismatch, PublisherG
 from fastfeed.instrument import Instrument
 from fastfeed.rows import read_instrument
 from fastfeed_core.attach import BusMap, Mismatch
-from fastfeed_core.message import Event, Position, make_status
+from fastfeed_core.message import (
+    Bar,
+    Bbo,
+    Event,
+    Levels,
+    Liquidation,
+    Position,
+    Status,
+    Ticker,
+    Trade,
+    make_status,
+)
 from fastfeed_core.replica import Replica, TopReader
 from fastfeed_core.subscription import Subscription
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["Book", "BookState", "Bus", "Depth", "Event", "Position", "Reader", "Top", "open"]
+__all__ = [
+    "Bar",
+    "Bbo",
+    "Book",
+    "BookState",
+    "Bus",
+    "Depth",
+    "Event",
+    "Levels",
+    "Liquidation",
+    "Position",
+    "Reader",
+    "Status",
+    "Ticker",
+    "Top",
+    "Trade",
+    "open",
+]
 
 _LOOK_EVERY_S = 0.1  # how often an idle reader asks whether the feed still lives
 

@@ -35,6 +35,7 @@ def shm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def pytest_addoption(parser):
     parser.addoption("--sequences", type=int, default=20, help="random sequences of faults for each venue")
+    parser.addoption("--clients", action="store_true", help="also other people's clients against the simulator")
 
 
 @pytest.fixture
