@@ -179,10 +179,9 @@ cdef inline Bar* event_bar(Event* event) noexcept nogil:
 
 
 cdef inline void event_begin(Event* event) noexcept nogil:
-    """Empty the event for the next message."""
+    """Empty the event for the next message; quote, values and what counts have no need of it."""
     event.kind = EVENT_UNROUTED
     event.route = NULL
-    event.offset = 0
     event.ts_event = ABSENT
     event.ts_send = ABSENT
     event.prev_seq = ABSENT

@@ -110,47 +110,64 @@ cdef bint _is_new_liquidation(MarketState* m, Source* source, const Deal* deal, 
     return True
 
 
-cdef inline void _deal(Route* route, const Event* event, const Deal* deal, bint known, int64_t ts_recv,
-                       int64_t ts_publish) noexcept nogil:
+cdef inline void _trade(Route* route, const Event* event, const Deal* deal, int64_t ts_recv,
+                        int64_t ts_publish) noexcept nogil:
+    """A trade that did not come before: as what the route is asked for."""
     cdef Source* source = <Source*>route.source
     cdef MarketState* m = source.market
-    cdef int64_t ts
-    if event.kind == EVENT_LIQUIDATION:
-        ts = deal.ts_event if deal.ts_event != ABSENT else event.ts_event
-        if _is_new_liquidation(m, source, deal, ts):
-            publish_liquidation(m.hub.bus, &m.pub, source.connection, event, deal, deal.side, ts_recv, ts_publish)
-        return
-    if not _is_new_trade(m, deal) or known:
-        return
     if route.wants & 1 << CHANNEL_TRADE:
         publish_trade(m.hub.bus, &m.pub, source.connection, event, deal, ts_recv, ts_publish)
     if deal.liquidated and route.wants & 1 << CHANNEL_LIQUIDATION:
         publish_liquidation(m.hub.bus, &m.pub, source.connection, event, deal, deal.liquidated, ts_recv, ts_publish)
 
 
+cdef void _history(Route* route, const Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
+    """Trades from before the subscription: those behind the last one that came. Without one nothing was missed."""
+    cdef MarketState* m = (<Source*>route.source).market
+    cdef int64_t seen = m.trade_sequence
+    cdef const Deal* deal
+    cdef int i
+    for i in range(event.n_deals):
+        deal = &event.deals[i]
+        m.trade_sequence = max(m.trade_sequence, deal.sequence)
+        if _is_new_trade(m, deal) and seen != ABSENT and deal.sequence > seen:
+            _trade(route, event, deal, ts_recv, ts_publish)
+
+
+cdef void _liquidations(Route* route, const Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
+    cdef Source* source
+    cdef const Deal* deal
+    cdef int64_t ts
+    cdef int i
+    for i in range(event.n_deals):
+        deal = &event.deals[i]
+        source = <Source*>(route if deal.route == NULL else <Route*>deal.route).source
+        ts = deal.ts_event if deal.ts_event != ABSENT else event.ts_event
+        if _is_new_liquidation(source.market, source, deal, ts):
+            publish_liquidation(source.market.hub.bus, &source.market.pub, source.connection, event, deal, deal.side,
+                                ts_recv, ts_publish)
+
+
 cdef void tape_deals(Route* route, const Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
-    """Trades or liquidations, in the message's order; what is history only as far as it was missed."""
+    """Trades or liquidations, in the message's order."""
     cdef const Deal* deal
     cdef Route* its
     cdef MarketState* m
-    cdef int64_t seen
     cdef int i
+    if event.kind == EVENT_LIQUIDATION:
+        _liquidations(route, event, ts_recv, ts_publish)
+        return
     if event.history:
-        # Trades from before the subscription. Without a last one nothing can have been missed since.
-        m = (<Source*>route.source).market
-        seen = m.trade_sequence
-        for i in range(event.n_deals):
-            deal = &event.deals[i]
-            _deal(route, event, deal, seen == ABSENT or deal.sequence <= seen, ts_recv, ts_publish)
-            m.trade_sequence = max(m.trade_sequence, deal.sequence)
+        _history(route, event, ts_recv, ts_publish)
         return
     for i in range(event.n_deals):
         deal = &event.deals[i]
         its = route if deal.route == NULL else <Route*>deal.route
-        if deal.sequence != ABSENT:
-            m = (<Source*>its.source).market
-            m.trade_sequence = max(m.trade_sequence, deal.sequence)
-        _deal(its, event, deal, False, ts_recv, ts_publish)
+        m = (<Source*>its.source).market
+        if deal.sequence > m.trade_sequence:    # absent is less than any
+            m.trade_sequence = deal.sequence
+        if _is_new_trade(m, deal):
+            _trade(its, event, deal, ts_recv, ts_publish)
 
 
 cdef void tape_ticker(Source* source, const Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
