@@ -45,29 +45,33 @@ def fastfeed(*words: str, out: Path | None = None) -> Iterator[subprocess.Popen[
 
 
 @contextlib.contextmanager
-def simulator(folder: Path, *words: str) -> Iterator[dict[str, Any]]:
+def simulator(folder: Path, *words: str, venue: str = "binance") -> Iterator[dict[str, Any]]:
     """Run `fastfeed sim`; yields what its first line says of the venue."""
     out = folder / "sim.out"
     with fastfeed("sim", *words, out=out) as process:
         line = wait_for(lambda: process.poll() is not None or (b"\n" in out.read_bytes() and out.read_text()))
         assert process.poll() is None, out.read_text()
-        yield json.loads(line.splitlines()[0])["binance"]
+        yield json.loads(line.splitlines()[0])[venue]
 
 
 def write_config(
-    folder: Path, bus: str, venue: dict[str, Any], instruments: Sequence[str], connections: int = 1, ring: str = "64MiB"
-) -> Path:
+    folder: Path, bus: str, served: dict[str, Any], instruments: Sequence[str], connections: int = 1,
+    ring: str = "64MiB", venue: str = "binance", channels: Sequence[str] = ("book", "bbo", "trade"),
+    options: dict[str, str] | None = None,
+) -> Path:  # fmt: skip
     """Write the configuration of a feed of a simulated venue."""
     tables = "\n".join(
-        f"[feed.endpoints.{kind}]\n" + "\n".join(f'{product} = "{url}"' for product, url in venue[kind].items())
+        f"[feed.endpoints.{kind}]\n" + "\n".join(f'{product} = "{url}"' for product, url in served[kind].items())
         for kind in ("ws", "rest")
     )
-    ca = f'ca = "{venue["ca"]}"\n' if "ca" in venue else ""
+    ca = f'ca = "{served["ca"]}"\n' if "ca" in served else ""
+    chosen = "".join(f"{key} = {json.dumps(value)}\n" for key, value in (options or {}).items())
     path = folder / f"{bus}.toml"
     path.write_text(
         f'[bus]\nname = "{bus}"\nring = "{ring}"\n[reconnect]\ninitial_s = 0.1\ncap_s = 0.5\n'
-        f'[[feed]]\nvenue = "binance"\ninstruments = {json.dumps(list(instruments))}\n'
-        f'channels = ["book", "bbo", "trade"]\nconnections = {connections}\n[feed.endpoints]\n{ca}{tables}\n'
+        f'[[feed]]\nvenue = "{venue}"\ninstruments = {json.dumps(list(instruments))}\n'
+        f"channels = {json.dumps(list(channels))}\nconnections = {connections}\n"
+        f"{chosen}[feed.endpoints]\n{ca}{tables}\n"
     )
     return path
 
