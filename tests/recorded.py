@@ -17,10 +17,16 @@ Trade = tuple[str, Decimal, Decimal, str]  # id, price, size, taker's side
 
 @dataclass
 class Recorded:
-    """Books (bids, asks) and trades by the venue's symbol, in capitals."""
+    """Books (bids, asks), trades, and the texts of all prices and sizes, by the venue's symbol in capitals."""
 
     books: dict[str, tuple[Side, Side]] = field(default_factory=dict)
     trades: dict[str, list[Trade]] = field(default_factory=dict)
+    texts: dict[str, tuple[set[str], set[str]]] = field(default_factory=dict)
+
+    def see(self, symbol: str, price: Any, size: Any) -> None:
+        prices, sizes = self.texts.setdefault(symbol.upper(), (set(), set()))
+        prices.add(price if isinstance(price, str) else f"{price:f}")
+        sizes.add(size if isinstance(size, str) else f"{size:f}")
 
     def load(self, symbol: str, bids: Any, asks: Any) -> None:
         self.books[symbol.upper()] = ({}, {})
@@ -29,12 +35,14 @@ class Recorded:
     def apply(self, symbol: str, bids: Any, asks: Any) -> None:
         for side, levels in zip(self.books[symbol.upper()], (bids, asks), strict=True):
             for price, size, *_ in levels:
+                self.see(symbol, price, size)
                 if Decimal(size):
                     side[Decimal(price)] = Decimal(size)
                 else:
                     side.pop(Decimal(price), None)
 
     def trade(self, symbol: str, number: Any, price: Any, size: Any, side: str) -> None:
+        self.see(symbol, price, size)
         self.trades.setdefault(symbol.upper(), []).append((str(number), Decimal(price), Decimal(size), side))
 
 

@@ -9,7 +9,10 @@ import pytest
 from processes import fastfeed, run_python, simulator, write_config
 from recorded import RECORDINGS
 
-from fastfeed.venues import VENUES
+import fastfeed as fastfeed_package
+from fastfeed.sim import Simulator
+from fastfeed.venues import VENUES, load
+from fastfeed_core.decimal import parse
 
 # Reads until nothing comes any more, and prints books, trades and counters as JSON.
 CONSUMER = """
@@ -76,3 +79,40 @@ def test_books_and_trades_of_a_recording_arrive_exactly(recordings, shm, tmp_pat
         assert (row["malformed"], row["unrouted"]) == (0, 0), said
     for channel in set(recording.channels) - {"book", "trade"}:
         assert found["kinds"].get(channel), channel
+
+
+@pytest.mark.parametrize("folder", [name for name, each in RECORDINGS.items() if each.venue in VENUES])
+def test_every_price_and_size_of_a_recording_survives_as_a_mantissa(recordings, folder):
+    recording = RECORDINGS[folder]
+    instruments = {each.symbol.upper(): each for each in listed(recording.venue, recordings / folder)}
+    for symbol, (prices, sizes) in recording.read(recordings / folder).texts.items():
+        instrument = instruments[symbol]
+        assert prices
+        assert sizes
+        for texts, exponent, back in (
+            (prices, instrument.px_exp, instrument.price), (sizes, instrument.sz_exp, instrument.size)
+        ):  # fmt: skip
+            for text in texts:
+                mantissa = parse(text.encode(), exponent)
+                assert back(mantissa) == Decimal(text)
+                # With the decimals of the text the text itself comes back.
+                assert f"{back(mantissa):.{max(0, -Decimal(text).as_tuple().exponent)}f}" == text
+
+
+def listed(venue: str, folder) -> list[fastfeed_package.Instrument]:
+    """The instruments that a replay of the recording lists, asked for as a feed asks."""
+    sim = Simulator([venue], replay=folder, now=0)
+    module = load(venue)
+    found = []
+    for product in module.PRODUCTS:
+        if product.name not in sim.profiles[venue].rest_endpoints:
+            continue
+        bodies = []
+        calls = list(product.listing)
+        for call in calls:
+            reply = sim.request(venue, product.name, call.path)
+            assert reply.status == 200, reply
+            bodies.append(reply.body)
+            calls += module.read_listing(reply.body, product).more
+        found += fastfeed_package.instruments(venue, bodies, product.name)
+    return found
