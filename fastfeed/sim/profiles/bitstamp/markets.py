@@ -18,8 +18,8 @@ PERPETUAL = "-perp"
 
 Row = dict[str, Any]
 
-# Base, quote, tick, lot, start price, mean size: ordinary coins, one in whole units, one with prices around 1e-9 that is
-# traded by the hundred thousand million.
+# Base, quote, tick, lot, start price, mean size: ordinary coins, one in whole units, one with prices around 1e-9 that
+# is traded by the hundred thousand million.
 _SPOT_ROWS: tuple[tuple[str, str, str, str, str, str], ...] = (
     ("BTC", "USD", "0.01", "0.00000001", "71743.85", "0.4"),
     ("ETH", "USD", "0.01", "0.00000001", "2700.50", "6"),

@@ -1,8 +1,8 @@
 """Bitstamp's public REST: listing, books, tickers, funding rates, and what is refused.
 
 Source: www.bitstamp.net/api, "Market info", "Order book", "Tickers", "Derivatives", "Request limits" (2026-09). There
-is no call for the time: the header `Date` has it. Which status a call has that is refused for its rate is not documented;
-its response code begins with 400. Errors come in several shapes, as the venue's hosts differ.
+is no call for the time: the header `Date` has it. Which status a call gets that is refused for its rate is not
+documented; its response code begins with 400. Errors come in several shapes, as the venue's hosts differ.
 """
 
 from __future__ import annotations
