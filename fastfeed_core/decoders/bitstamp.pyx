@@ -124,22 +124,26 @@ cdef inline void _finish_book(Event* event, const Route* route) noexcept nogil:
         event.kind = EVENT_DELTA
 
 
-cdef bint _scan_book(const char* p, const char* end, Routes* routes, Event* event) noexcept nogil:
+cdef Route* _find_route(const char* p, const char* end, Routes* routes, const char** data_end) noexcept nogil:
+    """The route of a book's frame by its last bytes, and where its data end; NULL if they are not as expected."""
     cdef const char* topic
-    cdef const char* topic_end = end - 17
     cdef Route* route
-    cdef int64_t seconds = 0
-    # The channel stands at the end, and its name is needed first.
-    if end - p < 64 or memcmp(topic_end, b'","event":"data"}', 17) != 0:
-        return False
-    topic = topic_end
+    if end - p < 64 or memcmp(end - 17, b'","event":"data"}', 17) != 0:
+        return NULL
+    end -= 17
+    topic = end
     while topic > p and (topic - 1)[0] != c'"':
         topic -= 1
     if topic - p < 13 or memcmp(topic - 13, b'},"channel":"', 13) != 0:
-        return False
-    route = routes_find(routes, topic, topic_end - topic)
-    if route == NULL or route.channel != CHANNEL_BOOK:
-        return False
+        return NULL
+    route = routes_find(routes, topic, end - topic)
+    data_end[0] = topic - 13
+    return route if route != NULL and route.channel == CHANNEL_BOOK else NULL
+
+
+cdef bint _scan_book(const char* p, const char* end, const char* data_end, const Route* route,
+                     Event* event) noexcept nogil:
+    cdef int64_t seconds = 0
     if not (scan_text(&p, end, b'{"data":{"timestamp":"', 22) and scan_int(&p, end, &seconds)
             and scan_text(&p, end, b'","microtimestamp":"', 20) and scan_int(&p, end, &event.last_seq)
             and event.last_seq <= MAX_US and scan_text(&p, end, b'","bids":[', 10)):
@@ -150,13 +154,10 @@ cdef bint _scan_book(const char* p, const char* end, Routes* routes, Event* even
         return False
     event.n_asks = scan_quoted_pairs(&p, end, route.px_exp, route.sz_exp, event.levels + 2 * event.n_bids,
                                      MAX_LEVELS - event.n_bids)
-    if event.n_asks < 0 or p != topic - 13:
+    if event.n_asks < 0 or p != data_end:
         return False
     _finish_book(event, route)
-    if event.kind == EVENT_REFRESH and _has_empty_level(event):
-        return False
-    event.route = route
-    return True
+    return event.kind == EVENT_DELTA or not _has_empty_level(event)
 
 
 # ---- the order-free path
@@ -401,8 +402,11 @@ cdef int _read_frame(Cursor* c, Routes* routes, Event* event) noexcept nogil:
     if channel.p != NULL:
         route = routes_find(routes, channel.p, channel.size)
     if status != OK:
-        event.route = route                 # what cannot be read could have been a difference
+        # What cannot be read could have been a difference, if only the end of the frame says of what.
+        if route != NULL:
+            event.route = route
         return status
+    event.route = NULL
     if channel.p == NULL or word.p == NULL or data == NULL or word.size >= 4 and memcmp(word.p, b"bts:", 4) == 0:
         event.kind = EVENT_CONTROL
         return OK
@@ -422,10 +426,13 @@ cdef int _read_frame(Cursor* c, Routes* routes, Event* event) noexcept nogil:
 
 cdef int decode_bitstamp(const char* p, Py_ssize_t size, Routes* routes, Event* event, bint* fallback) noexcept nogil:
     """Decode one frame; `fallback` tells that a book was not of the expected shape, though it is valid."""
+    cdef const char* data_end = NULL
+    cdef Route* route = _find_route(p, p + size, routes, &data_end)
     cdef Cursor c
     cdef int status
     fallback[0] = False
-    if _scan_book(p, p + size, routes, event):
+    event.route = route
+    if route != NULL and _scan_book(p, p + size, data_end, route, event):
         return OK
     c.p = p
     c.end = p + size
