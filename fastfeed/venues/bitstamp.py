@@ -37,6 +37,7 @@ ID = "bitstamp"
 
 PRODUCT = Product(
     name="bitstamp",
+    kinds=("spot", "swap"),
     # WebSocket, Connecting: one address for all markets and for private channels
     ws="wss://ws.bitstamp.net",
     rest="https://www.bitstamp.net",
