@@ -246,15 +246,10 @@ def _encode(event: str, topics: Sequence[str]) -> bytes:
     return msgspec.json.encode({"event": event, "data": {"channel": ",".join(topics)}})
 
 
-class _Said(msgspec.Struct):
-    code: int | str | None = None
-    message: str = ""
-
-
 class _Control(msgspec.Struct):
     event: str
     channel: str = ""
-    data: _Said | None = None
+    data: Any = None
 
 
 def read_control(payload: bytes) -> list[Control]:
@@ -270,10 +265,10 @@ def read_control(payload: bytes) -> list[Control]:
         case "bts:subscription_succeeded" | "bts:unsubscription_succeeded" as event:
             return [Ack(topics=(said.channel,), ended=event.startswith("bts:unsub"))]
         case "bts:error":
-            # Seen with an empty channel always: the oldest request is the likeliest.
-            data = said.data or _Said()
-            code = "" if data.code is None else data.code
-            return [Refusal(code=code, reason=data.message, topics=(said.channel,) if said.channel else ())]
+            # The channel was empty whenever one was seen: an error does not say of what.
+            error = said.data if isinstance(said.data, dict) else {}
+            topics = (said.channel,) if said.channel else ()
+            return [Refusal(code=error.get("code") or "", reason=str(error.get("message", "")), topics=topics)]
         case "bts:heartbeat":
             return [Pong()]
         case "bts:request_reconnect":

@@ -280,7 +280,7 @@ cdef int _read_trade(Cursor* c, const Route* route, Event* event) noexcept nogil
             status = cursor_int(c, &number)
             text.size = c.p - text.p
             if status == OK:
-                status = RANGE if number < 0 else deal_id(deal, &text)
+                status = RANGE if text.p[0] == c"-" else deal_id(deal, &text)
         elif span_is(&key, b"type", 4):
             bit = HAS_type
             status = cursor_int(c, &number)
