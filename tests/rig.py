@@ -6,7 +6,7 @@ from typing import Any
 
 import fastfeed
 from fastfeed import venues
-from fastfeed.sim import Close, FaultPlan, Frame, Knobs, Simulator
+from fastfeed.sim import Close, FaultPlan, Frame, Knobs, Ping, Simulator
 from fastfeed.sim.frames import Abort
 from fastfeed.venues.spec import Product
 
@@ -67,7 +67,11 @@ class Rig:
         self._exchange(now)
         for key, client in list(self.clients.items()):
             for output in client.take():
-                if isinstance(output, Frame) and key in self.clients:
+                if all(key != each.id for each in self.feed.connections):
+                    break  # given up: nothing more is read from it
+                if isinstance(output, Ping):
+                    client.pong(output.payload)  # as the session does
+                elif isinstance(output, Frame) and key in self.clients:
                     self._take(self.feed.receive(output.payload, now, key))
                     self._exchange(now)
                 elif isinstance(output, (Close, Abort)) and self.clients.pop(key, None) is not None:

@@ -98,7 +98,7 @@ def test_sandbox_replaces_what_endpoints_leave():
         ("[buss]\n" + LEAST, "buss", "one of bus, feed, reconnect / 'buss' (did you mean bus?)"),
         (feed("conections = 2"), "feed[0].conections", "(did you mean connections?)"),
         (feed("endpoints = {wss = 1}"), "feed[0].endpoints.wss", "(did you mean ws?)"),
-        (feed('venue = "binanse"'), "feed[0].venue", "one of binance / 'binanse' (did you mean binance?)"),
+        (feed('venue = "binanse"'), "feed[0].venue", "'binanse' (did you mean binance?)"),
         (feed('channels = ["book", "trad"]'), "feed[0].channels[1]", "'trad' (did you mean trade?)"),
         (feed('channels = ["orders"]'), "feed[0].channels[0]", "a channel of binance spot (book, bbo, trade)"),
         (feed('channels = ["book", "book"]'), "feed[0].channels[1]", "each channel once / 'book' again"),

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, cast
 from fastfeed.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
-    from fastfeed.venues import binance
+    from fastfeed.venues import binance, bitstamp
     from fastfeed.venues.spec import Venue
 
-    _: Venue = binance  # here the type checker holds the module against the contract
+    # Here the type checker holds each module against the contract.
+    _binance: Venue = binance
+    _bitstamp: Venue = bitstamp
 
 __all__ = ["VENUES", "load"]
 
-VENUES = ("binance",)
+VENUES = ("binance", "bitstamp")
 
 
 def load(venue_id: str) -> Venue:
