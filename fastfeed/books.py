@@ -74,6 +74,11 @@ class Books:
         )
         self._verifications.watch_silent(market, instrument, link.row, ts, silence)
 
+    def doubt(self, ts: int) -> None:
+        """A frame that could not be read could have been of any book."""
+        if self._verifications is not None:
+            self._verifications.doubt(ts)
+
     def want(self, market: Market, instrument: Instrument, ts: int) -> None:
         """A market needs its book."""
         if market.live:

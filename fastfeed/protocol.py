@@ -280,6 +280,7 @@ class Protocol:
         for code, offset, sample in link.path.take_malformed():
             error = MalformedFrame(self._venue.ID, None, offset, sample)
             self._report(link.url, "malformed", f"{error}: {describe(code)}")
+            self._books[link.product.name].doubt(ts)
         for payload in link.path.take_controls():
             for control in self._venue.read_control(payload):
                 if isinstance(control, Shutdown):

@@ -85,6 +85,12 @@ class Verifications:
         self._drop(key)
         self._watches[key] = _Watch(key, market, instrument, ts + FIRST_DELTA_S * SECOND, silence)
 
+    def doubt(self, ts: int) -> None:
+        """Something was lost, and nobody can say of which book: verify the unchained ones now."""
+        for watch in self._watches.values():
+            if watch.silence is None and watch.request is None and watch.body is None:
+                watch.due = min(watch.due, ts)
+
     def forget(self, instrument: Instrument) -> None:
         """No connection has the book."""
         for key in [key for key in self._watches if key[0] == instrument.name]:
