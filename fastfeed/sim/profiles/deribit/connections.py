@@ -27,6 +27,8 @@ class Connections:
         """Return a session, or refuse the upgrade."""
         if path.rstrip("/") != PATH:
             return Reply(404, b"Not Found")
+        # Nobody says that a connection was closed, but then it sees no more time pass.
+        self._sessions = [session for session in self._sessions if session.seen_at >= self._passed_at]
         if len(self._sessions) >= MAX_CONNECTIONS:
             return Reply(429, envelope(too_many_requests(), None, now), {"Content-Type": "application/json"})
         session = DeribitSession(self._source, self._methods, self._knobs, now)
@@ -34,6 +36,5 @@ class Connections:
         return session
 
     def passed(self, now: int) -> None:
-        """Forget connections for which time did not pass since the last call: nobody says that they were closed."""
-        self._sessions = [session for session in self._sessions if session.seen_at >= self._passed_at]
+        """Take note that it is `now`, as every open connection does in its turn."""
         self._passed_at = now
