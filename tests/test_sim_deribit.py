@@ -619,6 +619,13 @@ def test_who_subscribes_late_gets_the_book_of_then(folder):
     assert book.sides == recorded_books(folder)["BTC-24SEP21-8000-P"].sides
 
 
+def test_a_replay_accepts_what_was_silent(folder):
+    client = connect(replay(folder))
+    assert subscribe(client, "trades.BTC-24SEP21-8000-P.100ms", "quote.BTC-24SEP21-8000-P")[0]["result"] == [
+        "trades.BTC-24SEP21-8000-P.100ms"
+    ]
+
+
 def test_a_replay_lists_what_was_recorded(folder):
     sim = replay(folder)
     names = [row.name for row in sim.profiles["deribit"].instruments]

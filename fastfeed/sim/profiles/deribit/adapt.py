@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-_RAW_CHANNEL = re.compile(rb'("channel":"[^"]+)\.raw"')
+_RAW_CHANNEL = re.compile(rb'("(?:book|trades|ticker)\.[^".]+)\.raw"')
 
 
 def adapt_message(text: bytes) -> bytes:
-    """Rename a raw channel: book.BTC-PERPETUAL.raw becomes book.BTC-PERPETUAL.100ms."""
-    return _RAW_CHANNEL.sub(rb'\1.100ms"', text, count=1)
+    """Rename the raw channels in a message: book.BTC-PERPETUAL.raw becomes book.BTC-PERPETUAL.100ms."""
+    return _RAW_CHANNEL.sub(rb'\1.100ms"', text)
 
 
 def adapt_listed(row: dict[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from fastfeed.sim.replay import RecordedFrame, Recording, Timeline, read_capture
 
 _NOTIFICATION = re.compile(rb'\{"jsonrpc":"2\.0","method":"subscription","params":\{"channel":"([^"]+)","data":')
 _END = b"}}"
+_ACK = re.compile(rb'\{"jsonrpc":"2\.0","id":\d+,"result":\[')
 
 Level = tuple[float, float]
 
@@ -64,6 +65,7 @@ class Recorded:
 
     def __init__(self, speed: float | None, on_done: Callable[[Timeline], None], knobs: Knobs, folder: Path) -> None:
         self.recording = Recording(ENDPOINT)
+        self._accepted: set[str] = set()  # also what was silent
         self._rows: dict[str, dict[str, Any]] = {}
         self._books: dict[str, RecordedBook] = {}
         self._tickers: dict[str, list[tuple[int, dict[str, Any]]]] = {}
@@ -79,8 +81,8 @@ class Recorded:
         return [_instrument(self._rows[symbol]) for symbol in symbols if symbol in self._rows]
 
     def resolve(self, channel: str) -> list[str]:
-        """Return the recorded stream of that name, or none."""
-        return [channel] if channel in self.recording.topics else []
+        """Return the channel itself if it was subscribed to when it was recorded."""
+        return [channel] if channel in self._accepted or channel in self.recording.topics else []
 
     def opening(self, key: str) -> Opening | None:
         """Return the book of now to a client that subscribes after the recorded snapshot was sent."""
@@ -119,11 +121,13 @@ class Recorded:
 
     def _add(self, ts: int, text: bytes, url: str) -> None:
         if url:
-            body = json.loads(text)
-            if "get_instruments" in url:
-                self._rows |= {row["instrument_name"]: adapt_listed(row) for row in body["result"]}
+            if "/public/get_instruments" in url:
+                rows = json.loads(text)["result"]
+                self._rows |= {row["instrument_name"]: adapt_listed(row) for row in rows}
             return
         text = adapt_message(text)
+        if _ACK.match(text):
+            self._accepted |= set(json.loads(text)["result"])
         match = _NOTIFICATION.match(text)
         if match is None:
             return
