@@ -21,7 +21,8 @@ CREATED_MS = 1766736000000
 CURRENCIES = ("BTC", "ETH", "USDC", "USDT", "EURR", "any")
 KINDS = ("future", "option", "spot", "future_combo", "option_combo", "combo", "any")
 
-_COARSE_OPTION = Decimal("0.0005")
+# Dear options have a coarser tick. The simulated ones stay below.
+_OPTION_STEPS = [{"above_price": 5.0, "tick_size": 0.001}]
 
 # Not those of the system's language.
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
@@ -151,13 +152,9 @@ def listing(rows: list[Instrument]) -> list[dict[str, Any]]:
 def listed_row(row: Instrument, number: int) -> dict[str, Any]:
     """Return one instrument as `get_instruments` shows it."""
     kind = kind_of(row)
-    tick, steps = float(row.tick_size), []
-    if kind == "option" and row.tick_size == _COARSE_OPTION:
-        # Cheap options have a finer tick: the first one is for prices below the first step.
-        tick, steps = 0.0001, [{"above_price": 0.005, "tick_size": 0.0005}]
     listed = {
-        "tick_size": tick,
-        "tick_size_steps": steps,
+        "tick_size": float(row.tick_size),
+        "tick_size_steps": _OPTION_STEPS if kind == "option" else [],
         "taker_commission": 0.0005,
         "state": "open",
         "settlement_period": _period(row),
