@@ -196,8 +196,14 @@ def test_raw_needs_a_login():
 def test_a_login_can_be_signed():
     # The venue's own example, docs.deribit.com, "Authentication".
     sim = Simulator(["deribit"], now=1576074319000 * 10**6)
-    signed = {"grant_type": "client_signature", "client_id": "AMANDA", "timestamp": 1576074319000, "data": "",
-              "nonce": "1iqt2wls", "signature": "56590594f97921b09b18f166befe0d1319b198bbcdad7ca73382de2f88fe9aa1"}
+    signed = {
+        "grant_type": "client_signature",
+        "client_id": "AMANDA",
+        "timestamp": 1576074319000,
+        "data": "",
+        "nonce": "1iqt2wls",
+        "signature": "56590594f97921b09b18f166befe0d1319b198bbcdad7ca73382de2f88fe9aa1",
+    }
     client = connect(sim)
     assert error(client, "public/auth", **{**signed, "nonce": "x"})["code"] == 13004
     assert result(client, "public/auth", **signed)["token_type"] == "bearer"
