@@ -42,7 +42,7 @@ def start(environment, *arguments):
 def start_demo(environment, name):
     """A bus to look at: the demo without its output, once all of its books are live."""
     demo = subprocess.Popen(
-        [sys.executable, "-m", "fastfeed", "demo", "--seconds", "120", "--bus", name],
+        [sys.executable, "-m", "fastfeed", "demo", "--venues", "binance", "--seconds", "120", "--bus", name],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=environment,

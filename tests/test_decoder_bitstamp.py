@@ -42,7 +42,18 @@ SAMPLES = {
 }  # fmt: skip
 samples = pytest.mark.parametrize("name", SAMPLES)
 CHANNELS = {"order_book": "book", "diff_order_book": "book", "live_trades": "trade", "funding_rate": "ticker"}
-FIELDS = ["timestamp", "microtimestamp", "bids", "asks", "id", "type", "price_str", "amount_str", "market", "mark_price"]
+FIELDS = [
+    "timestamp",
+    "microtimestamp",
+    "bids",
+    "asks",
+    "id",
+    "type",
+    "price_str",
+    "amount_str",
+    "market",
+    "mark_price",
+]
 
 
 def frame(topic: str, event: str, payload: str) -> bytes:
@@ -359,7 +370,10 @@ class Strict:
             raise Refused("id")
         if not isinstance(side, int) or isinstance(side, bool) or side not in (0, 1):
             raise Refused("type")
-        px, sz = self._amount(fields["price_str"], self.what.px_exp), self._amount(fields["amount_str"], self.what.sz_exp)
+        px, sz = (
+            self._amount(fields["price_str"], self.what.px_exp),
+            self._amount(fields["amount_str"], self.what.sz_exp),
+        )
         ts = self._quoted(fields["microtimestamp"], (2**63 - 1) // 1000) * 1000
         return {"kind": "trade", "trade_id": int(number), "side": "sell" if side else "buy", "px": px, "sz": sz,
                 "ts_event": ts}  # fmt: skip

@@ -35,12 +35,13 @@ __all__ = ["add_arguments", "main"]
 
 _CHANNELS = ("book", "bbo", "trade")
 _WITHOUT_TERMINAL_S = 10.0  # how long it runs if nobody watches and nothing else is said
-_FIRST_TABLE_S = 1.5  # after the start; earlier if all books are live
+_FIRST_TABLE_S = 3.0  # after the first book is live; earlier if all are
 _READY_S = 30.0  # for a child to come up on a slow machine
 _GRACE_S = 3.0  # for a child to stop cleanly
 _LOOK_EVERY_S = 0.02
 _SWITCH_S = 1e-4  # the consumer waits so long at most for the thread that draws, not Python's 5 ms
 _STDERR_LINES = 12  # of a child that failed
+_ROWS = 24  # of the table, about
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +55,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"end so long after the first table; unless given: on Ctrl-C, or after {_WITHOUT_TERMINAL_S:g} without a "
         "terminal",
     )
+    parser.add_argument(
+        "--venues",
+        default=",".join(venues.VENUES),
+        metavar="A,B",
+        help=f"venues to simulate, of {', '.join(venues.VENUES)}; all unless given",
+    )
     parser.add_argument("--bus", default="demo", metavar="NAME", help="name of the bus; demo unless given")
 
 
@@ -62,12 +69,14 @@ def main(args: argparse.Namespace) -> int:
     stop = _Stop()
     sys.setswitchinterval(_SWITCH_S)
     seconds = args.seconds
+    for venue in args.venues.split(","):
+        venues.load(venue)  # an unknown one is said here, where it was given
     if seconds is None and not sys.stdout.isatty():
         seconds = _WITHOUT_TERMINAL_S
     try:
         with stop.on_signals():
             _refuse_living(args.bus)
-            _run(args.bus, seconds, stop)
+            _run(args.bus, args.venues, seconds, stop)
     except _Stopped:
         print("fastfeed demo: stopped before the feed was up", file=sys.stderr)
     except _ChildFailed as error:
@@ -219,12 +228,13 @@ def _refuse_living(name: str) -> None:
         raise BusBusy(name, bus_map.pid)
 
 
-def _run(name: str, seconds: float | None, stop: _Stop) -> None:
+def _run(name: str, wanted: str, seconds: float | None, stop: _Stop) -> None:
     started = time.monotonic()
     # From last to first: the feed stops while the simulator still serves, so that its end is not a disconnect.
     with contextlib.ExitStack() as stack:
-        sim = stack.enter_context(_Child("simulator", "sim"))
-        endpoints = json.loads(sim.read_line(stop))
+        sim = stack.enter_context(_Child("simulator", "sim", "--venues", wanted))
+        served = json.loads(sim.read_line(stop))
+        endpoints = {venue: each | {"instruments": _some(each, len(served))} for venue, each in served.items()}
         file = stack.enter_context(tempfile.NamedTemporaryFile("w", prefix="fastfeed-demo-", suffix=".toml"))
         text = _configuration(name, endpoints)
         read_config(text)  # the name of the bus may be wrong: said here, where it was given
@@ -238,11 +248,18 @@ def _run(name: str, seconds: float | None, stop: _Stop) -> None:
         bus_map = bus.map
         consumer = _Consumer(reader.open(name))
         consumer.start()
-        wanted = sum(len(venue["instruments"]) for venue in endpoints.values())
-        ran = _show(PriceTable(bus), wanted, started, seconds, stop, sim, feed)
+        count = sum(len(venue["instruments"]) for venue in endpoints.values())
+        ran = _show(PriceTable(bus), count, started, seconds, stop, sim, feed)
         feed.stop()
         consumer.join(_GRACE_S)
         print(_summary(ran, bus_map, consumer), flush=True)
+
+
+def _some(served: dict[str, Any], venues: int) -> list[str]:
+    """Instruments to show, from all over the venue's list: the table of all venues should fit a terminal."""
+    names: list[str] = served["instruments"]
+    step = -(-len(names) // max(_ROWS // venues, 1))
+    return names[::step]
 
 
 def _configuration(name: str, endpoints: dict[str, Any]) -> str:
@@ -280,6 +297,7 @@ def _show(
 ) -> float:
     """Show tables until the time is up or a signal comes; the seconds since the first one."""
     first: float | None = None
+    some_live: float | None = None
     due = started
     with Screen(sys.stdout) as screen:
         interval = 0.25 if screen.is_terminal else 1.0
@@ -289,7 +307,11 @@ def _show(
             now = time.monotonic()
             if first is None:
                 states = table.states()
-                if now - started >= _FIRST_TABLE_S or (len(states) == wanted and all(state == 1 for state in states)):
+                if 1 in states and some_live is None:
+                    some_live = now
+                is_whole = len(states) == wanted and all(state == 1 for state in states)
+                is_late = some_live is not None and now - some_live >= _FIRST_TABLE_S
+                if is_whole or is_late or now - started >= _READY_S:
                     first = due = now
             elif seconds is not None and now - first >= seconds:
                 break
