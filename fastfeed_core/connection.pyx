@@ -45,7 +45,7 @@ cdef enum:
     SAMPLES = 16
 
 
-cdef inline void _dispatch(Route* route, Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
+cdef void dispatch_event(Route* route, Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
     """Hand a message to what its route feeds; a group has no source of its own, its deals have."""
     cdef Source* source = <Source*>route.source
     if event.kind == EVENT_TRADE or event.kind == EVENT_LIQUIDATION:
@@ -92,7 +92,7 @@ cdef Outcome receive_frame(Receiver* r, const char* p, Py_ssize_t size, int64_t 
         return FRAME_DONE
     route.messages += 1
     ts_publish = publisher_now(r.bus, ts_recv)
-    _dispatch(route, event, ts_recv, ts_publish)
+    dispatch_event(route, event, ts_recv, ts_publish)
     ts_publish -= ts_recv
     histogram_add(r.latency, ts_publish)
     if ts_publish > r.row.latency_max:
