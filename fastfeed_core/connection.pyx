@@ -81,7 +81,7 @@ cdef Outcome receive_frame(Receiver* r, const char* p, Py_ssize_t size, int64_t 
     if code != OK:
         r.row.malformed += 1
         r.last_error = code
-        if route != NULL and route.channel == CHANNEL_BOOK:
+        if route != NULL and route.channel == CHANNEL_BOOK and route.source != NULL:
             keep_refuse(<Source*>route.source, ts_recv)
         return FRAME_MALFORMED
     if route == NULL:
@@ -175,7 +175,7 @@ cdef class Connection:
         route.wants = 1U << wanted
         route.px_exp = market.px_exp
         route.sz_exp = market.sz_exp
-        route.source = market.attach(self.id, number == CHANNEL_BOOK)
+        route.source = market.attach(self.id, number)
         route.market = <void*>market
         self._markets.add(market)
 
@@ -240,7 +240,7 @@ cdef class Connection:
             route = &self.receiver.routes.slots[i]
             while route != NULL:
                 if route.source != NULL:
-                    (<Market>route.market).detach(<Source*>route.source, route.channel == CHANNEL_BOOK, ts)
+                    (<Market>route.market).detach(<Source*>route.source, route.channel, ts)
                     route.source = NULL
                 route = route.next
         self.receiver.row.connected = 0

@@ -25,9 +25,9 @@ cdef struct Chain:
     int32_t ahead
     #: refreshes in a row that are older than the one before
     int32_t behind
-    #: of the market, when this source last told its numbers
+    #: whose numbers it brings: compared with that of the book
     int64_t epoch
-    #: the greatest sequence that it brought in this epoch, ABSENT before the first
+    #: the greatest sequence since its snapshot, ABSENT before one; of a quote: the last one
     int64_t last
 
 

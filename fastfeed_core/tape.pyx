@@ -9,6 +9,7 @@ from libc.string cimport memcmp, memcpy
 
 from fastfeed_core.event cimport (
     ABSENT,
+    CHANNEL_BBO,
     CHANNEL_LIQUIDATION,
     CHANNEL_TRADE,
     EVENT_LIQUIDATION,
@@ -25,8 +26,7 @@ from fastfeed_core.sync cimport Chain
 cdef void tape_forget(MarketState* m) noexcept nogil:
     """No source is left: nothing says that the venue's numbers and values go on where they were."""
     cdef int i
-    m.bbo_sequence = ABSENT
-    m.bbo_ts = ABSENT
+    m.bbo_number = ABSENT
     m.bbo[0] = ABSENT
     m.bbo[1] = ABSENT
     m.bbo[2] = ABSENT
@@ -40,29 +40,67 @@ cdef void tape_forget(MarketState* m) noexcept nogil:
         m.ticker_ts[i] = ABSENT
 
 
+cdef void tape_attach(MarketState* m, Source* source, Channel channel) noexcept nogil:
+    """A new source of a channel other than the book's."""
+    cdef uint64_t free = ~m.liquidators
+    source.chain.epoch = m.bbo_epoch
+    if channel == CHANNEL_BBO:
+        source.next = m.quoters
+        m.quoters = source
+    elif channel == CHANNEL_LIQUIDATION or channel == CHANNEL_TRADE:
+        source.bit = free & -free if free else 1        # with more than 64, some share one
+        m.liquidators |= source.bit
+
+
+cdef void tape_detach(MarketState* m, Source* source, Channel channel) noexcept nogil:
+    """The source is gone: what it brought is not its own any more, and what it told of restarts goes with it."""
+    cdef Source** link = &m.quoters
+    cdef int i
+    m.liquidators &= ~source.bit
+    for i in range(RECENT_LIQUIDATIONS):
+        m.liquidations[i].sources &= ~source.bit
+    if channel == CHANNEL_BBO:
+        while link[0] != source:
+            link = &link[0].next
+        link[0] = source.next
+        source = m.quoters
+        while source != NULL:
+            if source.chain.epoch == m.bbo_epoch:
+                return
+            source = source.next
+        # Nobody is left who had gone through the last restart: believe the others.
+        m.bbo_number = ABSENT
+        source = m.quoters
+        while source != NULL:
+            source.chain.epoch = m.bbo_epoch
+            source = source.next
+
+
 cdef bint _is_new_quote(MarketState* m, Chain* chain, const Event* event) noexcept nogil:
     """Whether a quote is later than the last one, by its sequence, else by its time, else by what it says."""
     cdef bint same = event.bid_px == m.bbo[0] and event.bid_sz == m.bbo[1] and event.ask_px == m.bbo[2] \
         and event.ask_sz == m.bbo[3]
-    if event.last_seq != ABSENT:
-        if chain.last != ABSENT and event.last_seq < chain.last:
-            # One alone came out of order; a second one says that the venue's numbers start again.
-            chain.behind += 1
-            if chain.behind == 1:
-                return False
-            m.bbo_sequence = ABSENT
-        chain.behind = 0
-        chain.last = event.last_seq
-        if event.last_seq <= m.bbo_sequence:
+    cdef int64_t number = event.last_seq if event.last_seq != ABSENT else event.ts_event
+    if number == ABSENT:
+        return not same
+    if number < chain.last:
+        # One alone came out of order; a second one says that the venue's numbers start again.
+        chain.behind += 1
+        if chain.behind == 1:
             return False
-        m.bbo_sequence = event.last_seq
-        return True
-    if event.ts_event != ABSENT:
-        if event.ts_event < m.bbo_ts or event.ts_event == m.bbo_ts and same:
-            return False
-        m.bbo_ts = event.ts_event
-        return True
-    return not same
+        if chain.epoch == m.bbo_epoch:
+            m.bbo_epoch += 1
+            m.bbo_number = ABSENT
+        chain.epoch += 1
+    chain.behind = 0
+    chain.last = number
+    if chain.epoch != m.bbo_epoch or number < m.bbo_number:
+        return False
+    # Several quotes can have one time, but not one sequence.
+    if number == m.bbo_number and (event.last_seq != ABSENT or same):
+        return False
+    m.bbo_number = number
+    return True
 
 
 cdef void tape_bbo(Source* source, const Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
@@ -80,7 +118,11 @@ cdef inline bint _is_new_trade(MarketState* m, const Deal* deal) noexcept nogil:
     cdef uint64_t[2] words
     cdef uint64_t slot
     memcpy(words, deal.trade_id, 16)
-    slot = (words[0] if deal.id_kind == ID_INTEGER else words[0] ^ words[1]) & (RECENT_TRADES - 1)
+    if deal.id_kind == ID_INTEGER:
+        slot = words[0] & (RECENT_TRADES - 1)
+    else:
+        # Texts differ in their last characters, UUIDs may share their first: all bytes have a say.
+        slot = (words[0] ^ words[1] * 0x9E3779B97F4A7C15ULL) * 0xFF51AFD7ED558CCDULL >> 54
     # An id of zero bytes is as good as any other: the slot remembers id + 1.
     if m.recent_trades[2 * slot] == words[0] + 1 and m.recent_trades[2 * slot + 1] == words[1]:
         return False
@@ -89,8 +131,8 @@ cdef inline bint _is_new_trade(MarketState* m, const Deal* deal) noexcept nogil:
     return True
 
 
-cdef bint _is_new_liquidation(MarketState* m, Source* source, const Deal* deal, int64_t ts) noexcept nogil:
-    """Two of one source that say the same are two; a second source's copy of one is dropped."""
+cdef bint _is_new_liquidation(MarketState* m, uint64_t bit, const Deal* deal, int64_t ts) noexcept nogil:
+    """Two of one source that say the same are two; another source's copy of one is dropped."""
     cdef uint64_t key = <uint64_t>ts * 0x9E3779B97F4A7C15ULL
     cdef Seen* seen
     cdef int i
@@ -98,12 +140,12 @@ cdef bint _is_new_liquidation(MarketState* m, Source* source, const Deal* deal, 
     key = (key ^ <uint64_t>deal.sz ^ (<uint64_t>deal.side << 62)) * 0xC4CEB9FE1A85EC53ULL
     for i in range(min(m.liquidation_count, <int>RECENT_LIQUIDATIONS)):
         seen = &m.liquidations[i]
-        if seen.key == key and seen.source != source:
-            seen.source = source            # one copy answers for one
+        if seen.key == key and not seen.sources & bit:
+            seen.sources |= bit             # one copy answers for one
             return False
     seen = &m.liquidations[m.liquidation_count % RECENT_LIQUIDATIONS]
     seen.key = key
-    seen.source = source
+    seen.sources = bit
     m.liquidation_count += 1
     if m.liquidation_count == 2 * RECENT_LIQUIDATIONS:
         m.liquidation_count = RECENT_LIQUIDATIONS
@@ -117,7 +159,7 @@ cdef inline void _deal(Route* route, const Event* event, const Deal* deal, bint 
     cdef int64_t ts
     if event.kind == EVENT_LIQUIDATION:
         ts = deal.ts_event if deal.ts_event != ABSENT else event.ts_event
-        if _is_new_liquidation(m, source, deal, ts):
+        if _is_new_liquidation(m, source.bit, deal, ts):
             publish_liquidation(m.hub.bus, &m.pub, source.connection, event, deal, deal.side, ts_recv, ts_publish)
         return
     if not _is_new_trade(m, deal) or known:
@@ -133,32 +175,39 @@ cdef void tape_deals(Route* route, const Event* event, int64_t ts_recv, int64_t 
     cdef const Deal* deal
     cdef Route* its
     cdef MarketState* m
-    cdef int64_t seen
+    cdef bint known
     cdef int i
-    if event.history:
+    cdef int64_t seen = ABSENT
+    if event.history and route.source != NULL:
         # Trades from before the subscription. Without a last one nothing can have been missed since.
-        m = (<Source*>route.source).market
-        seen = m.trade_sequence
-        for i in range(event.n_deals):
-            deal = &event.deals[i]
-            _deal(route, event, deal, seen == ABSENT or deal.sequence <= seen, ts_recv, ts_publish)
-            m.trade_sequence = max(m.trade_sequence, deal.sequence)
-        return
+        seen = (<Source*>route.source).market.trade_sequence
     for i in range(event.n_deals):
         deal = &event.deals[i]
         its = route if deal.route == NULL else <Route*>deal.route
-        if deal.sequence != ABSENT:
-            m = (<Source*>its.source).market
-            m.trade_sequence = max(m.trade_sequence, deal.sequence)
-        _deal(its, event, deal, False, ts_recv, ts_publish)
+        if its.source == NULL:
+            continue                        # of a group, and of nobody in it
+        m = (<Source*>its.source).market
+        known = event.history and (seen == ABSENT or deal.sequence <= seen)
+        m.trade_sequence = max(m.trade_sequence, deal.sequence)
+        _deal(its, event, deal, known, ts_recv, ts_publish)
 
 
 cdef void tape_ticker(Source* source, const Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
     """Merge what the message has into what is known, field by field, and publish all if anything is new."""
     cdef MarketState* m = source.market
+    cdef Chain* chain = &source.chain
     cdef bint changed = False
     cdef unsigned int bit
     cdef int i
+    if event.ts_event != ABSENT:
+        chain.behind = chain.behind + 1 if event.ts_event < chain.last else 0
+        if chain.behind > 1:
+            # Not one message out of order: the venue's clock was set back.
+            chain.behind = 0
+            for i in range(TICKER_FIELDS):
+                m.ticker_ts[i] = ABSENT
+        if chain.behind == 0:
+            chain.last = event.ts_event
     for i in range(TICKER_FIELDS):
         bit = 1U << i
         # A copy that lags must not bring back what a faster source has replaced.
