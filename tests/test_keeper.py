@@ -72,7 +72,8 @@ def test_a_gap_costs_the_book_and_the_next_snapshot_brings_it_back():
     assert wire.market.levels() == ([], [])
     wire.book("delta", prev=12, last=13, bids=[(1, 1)])
     assert wire.calls() == []  # it was called for already
-    assert says(wire.book("snapshot", last=12, bids=BIDS)) == ["snapshot", "snapshot"]  # older than what came: no matter
+    # It is older than what came since, no matter.
+    assert says(wire.book("snapshot", last=12, bids=BIDS)) == ["snapshot", "snapshot"]
     assert says(wire.book("delta", prev=12, last=13, bids=[(100, 7)])) == ["delta"]
     assert wire.market.levels() == ([(100, 7), (99, 2)], [])
 

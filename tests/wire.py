@@ -1,4 +1,4 @@
-"""Messages as if decoded, fed into a receive path over a private bus: what a venue's decoder would hand out, without one."""
+"""Messages as a venue's decoder would hand them out, fed into a receive path over a private bus."""
 
 from __future__ import annotations
 
