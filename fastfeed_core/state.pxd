@@ -13,7 +13,7 @@ from fastfeed_core.records cimport State
 from fastfeed_core.sync cimport Chain
 
 cdef enum:
-    #: trade ids remembered to drop a second copy: venues number trades one by one, so the last ones have slots apart
+    #: trade ids remembered to drop a second copy
     RECENT_TRADES = 1024
     #: liquidations remembered to drop a second source's copy: they are rare and have no ids
     RECENT_LIQUIDATIONS = 64
