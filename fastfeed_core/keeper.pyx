@@ -53,7 +53,7 @@ from fastfeed_core.state cimport (
     ATTENTION_WANTS_BOOK,
     market_call,
 )
-from fastfeed_core.sync cimport AHEAD_LIMIT, SYNC_APPLY, SYNC_OLD, SYNC_WAIT, Chain, Verdict, sync_judge
+from fastfeed_core.sync cimport AHEAD_LIMIT, BEHIND_LIMIT, SYNC_APPLY, SYNC_OLD, SYNC_WAIT, Chain, Verdict, sync_judge
 
 cdef enum:
     #: in records: no connection brought it
@@ -103,6 +103,7 @@ cdef void keep_drop(MarketState* m, Reason reason, uint16_t connection, int64_t 
         source.chain.ahead = 0
         source.chain.behind = 0
         source.chain.last = ABSENT
+        source.chain.reached = ABSENT
         source = source.next
     book_clear(&m.book)
     m.state = STATE_SYNCING
@@ -170,6 +171,8 @@ cdef inline void _restart(Source* source) noexcept nogil:
     source.chain.epoch += 1
     source.chain.in_step = False
     source.chain.ahead = 0
+    source.chain.behind = 0
+    source.chain.reached = ABSENT
 
 
 cdef void _follow(MarketState* m, Source* source) noexcept nogil:
@@ -231,10 +234,24 @@ cdef void _delta(MarketState* m, Source* source, Event* event, int64_t ts_recv, 
         _apply(m, source, event, ts_recv, ts_publish)
     elif verdict == SYNC_OLD:
         m.pub.row.old += event.kind == EVENT_DELTA
+        if event.last_seq < source.chain.reached:
+            # A repetition, or the venue's numbers fell and nothing said so: the book would stand still for ever.
+            source.chain.behind += 1
+            if source.chain.behind <= BEHIND_LIMIT:
+                return
+            source.chain.in_step = False
+            if not _others_in_step(m, source):
+                _gap(m, source, event, ts_recv)
+            elif source.chain.behind == BEHIND_LIMIT + 1:
+                m.pub.row.source_gaps += 1
+            return
     elif verdict == SYNC_WAIT:
         m.pub.row.source_gaps += was_in_step
     else:
         _gap(m, source, event, ts_recv)
+        return
+    source.chain.behind = 0
+    source.chain.reached = event.last_seq
 
 
 cdef void _reset(MarketState* m, Source* source, Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
@@ -341,7 +358,9 @@ cdef void _snapshot(MarketState* m, Source* source, Event* event, int64_t ts_rec
     if chain.last != ABSENT and event.last_seq < chain.last:
         _restart(source)
     chain.last = event.last_seq
+    chain.reached = event.last_seq
     chain.ahead = 0
+    chain.behind = 0
     if m.state == STATE_LIVE and _others_in_step(m, source) and _is_old(m, source, event):
         return
     keep_release_held(m)

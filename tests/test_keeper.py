@@ -176,6 +176,41 @@ def test_a_source_that_has_reset_does_not_wait_for_ever():
     assert wire.calls() == [WANTS_BOOK | GAP]
 
 
+def test_numbers_that_fall_without_a_word_do_not_leave_a_book_that_stands_still():
+    wire = live(last=1000)
+    wire.book("delta", prev=1000, last=1001, bids=[(98, 1)])
+    for number in range(30):  # repetitions
+        wire.book("delta", prev=900 + number, last=901 + number)
+    wire.book("delta", prev=1001, last=1002, bids=[(98, 2)])
+    assert wire.market.sequence == 1002
+    for number in range(65):
+        assert wire.market.live
+        wire.book("delta", prev=10 + number, last=11 + number)
+    assert not wire.market.live
+    assert wire.calls() == [WANTS_BOOK | GAP]
+
+
+def test_a_source_whose_numbers_fell_does_not_keep_the_book():
+    wire = live(2, last=1000)
+    wire.book("delta", 0, prev=1000, last=1001, bids=[(98, 1)])
+    for number in range(100):
+        wire.book("delta", 0, prev=number, last=number + 1)
+    assert wire.market.live
+    assert wire.counters()["source_gaps"] == 1
+    wire.close(1)
+    assert not wire.market.live
+
+
+def test_a_connection_that_lags_by_any_length_is_in_step():
+    wire = live(2, last=1000)
+    for number in range(1000, 1200):
+        wire.book("delta", 0, prev=number, last=number + 1, bids=[(98, number)])
+    for number in range(1000, 1150):
+        wire.book("delta", 1, prev=number, last=number + 1, bids=[(98, number)])
+    wire.close(0)
+    assert wire.market.live
+
+
 # Whole books
 
 

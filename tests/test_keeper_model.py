@@ -171,10 +171,10 @@ def test_faults_of_all_kinds_never_show_a_wrong_book_and_it_comes_back(count, fo
             while line.queue and (rng.random() < 0.6 or len(line.queue) > 20):
                 model.deliver(line, refused=loss / 10)
     model.drain()
-    # Without further faults the book is there again: as soon as it is asked for, or a while after the venue took a
-    # subscription whose snapshot was refused.
-    for number in range(70):
-        if model.wanted or (number == 30 and not model.wire.market.live):
+    # Without further faults the book is there again: as soon as it is asked for (a restart that was lost shows after 64
+    # messages), or a while after the venue took a subscription whose snapshot was refused.
+    for number in range(120):
+        if model.wanted or (number == 90 and not model.wire.market.live):
             model.subscribe_again()
         model.tick()
         model.drain()
