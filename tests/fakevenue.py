@@ -138,6 +138,15 @@ class Talk:
         self.events: list[Any] = self.feed.start(START)
         self.book = self.feed.book(self.instruments[0].name)
 
+    def open(self) -> list[int]:
+        """Connections, by id, that are open."""
+        return [each.id for each in self.feed.connections if self.feed._protocol.link(each.id).is_open]
+
+    def connect(self) -> None:
+        """Open all that should be open."""
+        for each in self.feed.connections:
+            self._note(self.feed.connected(each.id, self.now))
+
     def sent(self, connection: int | None = None) -> list[tuple[str, list[str], int]]:
         """Requests since the last look: (verb, topics, id)."""
         out = []
@@ -162,6 +171,8 @@ class Talk:
             verb, topics, number = json.loads(payload)
             out.append((verb, topics))
             frame = json.dumps({"result": [["Ack", {"request_id": number, "ended": verb == "unsubscribe"}]]})
+            if key not in self.open():
+                continue
             self._note(self.feed.receive(frame, self.now, key))
             self._note(self.feed.advance(self.now))
         return out
@@ -173,9 +184,10 @@ class Talk:
         while self.now < end:
             self.now = min(end, self.now + int(step * SECOND))
             if alive:
-                for place in range(len(self.feed.connections)):
-                    if self.feed._protocol.link(self.key(place)).is_open:
-                        events += self.say(("Pong", {}), connection=place)
+                for key in self.open():
+                    if key not in self.open():
+                        continue  # what the other one said made the feed give this one up
+                    events += self._note(self.feed.receive(b'{"result":[["Pong",{}]]}', self.now, key))
             events += self._note(self.feed.advance(self.now))
         return events
 
