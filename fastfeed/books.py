@@ -70,7 +70,8 @@ class Books:
         assert path is not None
         before = path.messages(text)
         silence = Silence(
-            lambda: link.path is path and path.messages(text) == before, lambda now: self._dead(link, subscription, now)
+            lambda: link.path is path and path.messages(text) == before,
+            lambda now, behind: self._dead(link, subscription, now, behind),
         )
         self._verifications.watch_silent(market, instrument, link.row, ts, silence)
 
@@ -102,9 +103,9 @@ class Books:
             if topics and link.is_open:
                 link.resubscribe(topics)
 
-    def _dead(self, link: Link, subscription: Subscription, ts: int) -> None:
+    def _dead(self, link: Link, subscription: Subscription, ts: int, behind: bool) -> None:
         """A subscription that the venue took brings nothing: its book is not to be trusted, unless another has it."""
-        if subscription.market.source_count == 1:
+        if behind or subscription.market.source_count == 1:
             subscription.market.drop(Reason.REASON_NO_DATA, ts)
         link.resubscribe([subscription.topic.text])
 

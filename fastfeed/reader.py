@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from fastfeed.errors import BookNotLive, BusNotFound, LayoutMismatch, PublisherGone, did_you_mean
 from fastfeed.instrument import Instrument
-from fastfeed.rows import read_instrument
+from fastfeed.rows import read_instrument, with_status
 from fastfeed_core.attach import BusMap, Mismatch
 from fastfeed_core.message import (
     Bar,
@@ -157,9 +157,10 @@ class Bus:
 
     @property
     def instruments(self) -> tuple[Instrument, ...]:
-        """The instruments of the bus, in the order of their ids."""
+        """The instruments of the bus, in the order of their ids, with their status of now."""
         self._look()
         self._load_rows()
+        self._rows = [with_status(row, word) for row, word in zip(self._rows, self._map.statuses(), strict=False)]
         return tuple(self._rows)
 
     def book(self, name: str) -> Book:

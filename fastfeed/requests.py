@@ -8,7 +8,7 @@ All times are ns since the epoch.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from fastfeed.venues.spec import Ack, Credentials, Product, Refusal, Topic, Venue
 
@@ -68,7 +68,7 @@ class Requests:
 
     def subscribe(self, topics: Iterable[Topic]) -> None:
         """Queue the frames that subscribe to `topics`."""
-        for chunk in self._chunks(topics):
+        for chunk in self._chunks(topics, self._venue.encode_subscribe):
             request_id = self._next_id()
             payload = self._venue.encode_subscribe([topic.text for topic in chunk], request_id)
             self._queue.append(_Request(request_id, payload, chunk))
@@ -76,7 +76,8 @@ class Requests:
     def again(self, topics: Iterable[Topic]) -> None:
         """Queue the end of subscriptions; when it is acknowledged, they are made again."""
         busy = {text for request in (*self._queue, *self._open.values()) for text in request.topics}
-        for chunk in self._chunks(topic for topic in topics if topic.text not in busy):
+        free = [topic for topic in topics if topic.text not in busy]
+        for chunk in self._chunks(free, self._venue.encode_unsubscribe):
             request_id = self._next_id()
             payload = self._venue.encode_unsubscribe([topic.text for topic in chunk], request_id)
             self._queue.append(_Request(request_id, payload, chunk, ends=True))
@@ -90,7 +91,7 @@ class Requests:
         self._open[request.id] = request
         return request.payload
 
-    def _chunks(self, topics: Iterable[Topic]) -> list[list[Topic]]:
+    def _chunks(self, topics: Iterable[Topic], encode: Callable[[Sequence[str], int], bytes]) -> list[list[Topic]]:
         """Topics by frames that the venue takes."""
         limits = self._product.limits
         frames: dict[str, list[Topic]] = {}
@@ -100,7 +101,7 @@ class Requests:
         for together in frames.values():
             size = limits.frame_bytes + 1
             for topic in together:
-                one, two = (len(self._venue.encode_subscribe([topic.text] * n, 10**9)) for n in (1, 2))
+                one, two = (len(encode([topic.text] * n, 10**9)) for n in (1, 2))
                 if size + two - one > limits.frame_bytes or len(chunks[-1]) >= limits.topics_per_frame:
                     chunks.append([])
                     size = 2 * one - two  # the frame without topics
@@ -115,8 +116,13 @@ class Requests:
         if ack.request_id is not None:
             request = self._open.get(ack.request_id)
             return [] if request is None else self._take(request, ack)
+        requests = [each for each in self._open.values() if each.ends == ack.ended and not each.greets]
+        if ack.topics is None or ack.complete:
+            # It is about one request: the one with these topics, else the one that waits longest.
+            named = [each for each in requests if any(text in each.topics for text in ack.topics or ())]
+            requests = (named or requests)[:1]
         taken = []
-        for request in [each for each in self._open.values() if each.ends == ack.ended and not each.greets]:
+        for request in requests:
             taken += self._take(request, ack)
         return taken
 
@@ -124,7 +130,10 @@ class Requests:
         named = request.topics if ack.topics is None else ack.topics
         topics = [request.topics.pop(text) for text in list(named) if text in request.topics]
         request.taken = request.taken or bool(topics)
-        if ack.complete and request.topics:
+        if request.ends and ack.complete:
+            topics += request.topics.values()  # what was not subscribed need not be ended
+            request.topics.clear()
+        elif ack.complete and request.topics:
             self._refuse(request, Refusal(request_id=request.id, reason="left out of the venue's answer"))
         if not request.topics:
             self._open.pop(request.id, None)
@@ -135,6 +144,11 @@ class Requests:
 
     def refused(self, refusal: Refusal) -> list[str] | None:
         """Return the topics that a refusal is about; None if that shows later."""
+        named = refusal.request_id is not None or refusal.topics
+        if self._product.acks_topics and not named and not any(each.greets for each in self._open.values()):
+            for request in self._open.values():
+                request.said = refusal  # the good topics are acknowledged one by one; this is for who is left
+            return None
         if refusal.topics:
             requests = [each for each in self._open.values() if any(text in each.topics for text in refusal.topics)]
         elif refusal.request_id is not None:
@@ -180,10 +194,13 @@ class Requests:
         for request in list(self._open.values()):
             if ts - request.sent <= _ANSWER_WITHIN_S * SECOND:
                 continue
-            if not request.ends and (request.taken or request.said is not None):
+            if request.taken or request.said is not None:
+                del self._open[request.id]
+                if request.ends:
+                    self.subscribe(list(request.topics.values()))
+                    continue
                 said = request.said or Refusal(request_id=request.id, reason="not answered, unlike others beside it")
                 self._refuse(request, said)
-                del self._open[request.id]
                 continue
             return f"no answer to a subscription within {_ANSWER_WITHIN_S} s"
         return None

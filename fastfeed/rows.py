@@ -5,10 +5,12 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from fastfeed.instrument import Instrument, to_decimal
 from fastfeed_core.message import INSTRUMENT_STATUSES
 
-__all__ = ["read_instrument", "write_instrument"]
+__all__ = ["read_instrument", "with_status", "write_instrument"]
 
 
 def read_instrument(row: dict[str, Any]) -> Instrument:
@@ -37,6 +39,12 @@ def read_instrument(row: dict[str, Any]) -> Instrument:
         px_exp=row["px_exp"],
         sz_exp=row["sz_exp"],
     )
+
+
+def with_status(instrument: Instrument, word: int) -> Instrument:
+    """Return the instrument with the status of index `word`."""
+    status = INSTRUMENT_STATUSES[word]
+    return instrument if instrument.status == status else msgspec.structs.replace(instrument, status=status)
 
 
 def write_instrument(instrument: Instrument, chained: bool = True) -> dict[str, Any]:

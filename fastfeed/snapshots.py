@@ -119,10 +119,9 @@ class Snapshots:
         self._in_flight: dict[int, _Job] = {}
         self.budget = Budget(product.limits.weight_per_minute)
 
-    @property
-    def busy(self) -> bool:
-        """Whether a book waits for its snapshot."""
-        return bool(self._jobs)
+    def busy(self, ts: int) -> bool:
+        """Whether a book could have its snapshot requested now: one that is tried again later keeps nobody waiting."""
+        return any(job.request is None and ts >= job.not_before for job in self._jobs.values())
 
     def want(self, market: Market, instrument: Instrument, ts: int, chained: bool = True) -> None:
         """Fetch a snapshot for `market`, unless one is on its way or wished for already.

@@ -32,7 +32,7 @@ class Silence(NamedTuple):
     """How to tell that a subscription brought nothing yet, and what to do if it should have."""
 
     lasts: Callable[[], bool]
-    dead: Callable[[int], None]  # called with the time
+    dead: Callable[[int, bool], None]  # called with the time, and whether the venue's book is ahead of ours
 
 
 class _Watch:
@@ -114,9 +114,9 @@ class Verifications:
                     self._again(watch, ts)
             elif watch.body is not None:
                 self._compare(watch, watch.body, ts, ts >= watch.until)
-            elif ts >= watch.due and watch.market.live and not self._snapshots.busy:
+            elif ts >= watch.due and watch.market.live and not self._snapshots.busy(ts):
                 if watch.silence is not None and watch.began != watch.market.sequence and watch.began is not None:
-                    self._end(watch, watch.silence, ts)  # another connection moved the book on
+                    self._end(watch, watch.silence, ts, False)  # another connection moved the book on
                     continue
                 watch.began = watch.market.sequence
                 call = self._snapshots.call(watch.instrument)
@@ -184,9 +184,9 @@ class Verifications:
         elif not final:
             watch.body = body
         else:
-            self._end(watch, silence, ts)
+            self._end(watch, silence, ts, True)
 
-    def _end(self, watch: _Watch, silence: Silence, ts: int) -> None:
+    def _end(self, watch: _Watch, silence: Silence, ts: int, behind: bool) -> None:
         _log.warning("no data after a subscription instrument=%s", watch.instrument.name)
         self._drop(watch.key)
-        silence.dead(ts)
+        silence.dead(ts, behind)

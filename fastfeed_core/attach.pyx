@@ -252,6 +252,10 @@ cdef class BusMap:
             "status": r.status,
         }
 
+    def statuses(self):
+        """Return the index of the status word of each instrument: all else of a row stays as it is."""
+        return bytes([self.row(<uint32_t>i).status for i in range(self.instrument_count())])
+
     def instrument_counters(self, uint32_t index):
         """Return the counters of an instrument as a dict."""
         cdef const InstrumentRow* r

@@ -7,7 +7,7 @@ from fastfeed_core.event cimport Event
 from fastfeed_core.market cimport Hub
 from fastfeed_core.publish cimport Publisher
 from fastfeed_core.records cimport ConnectionRow
-from fastfeed_core.routes cimport Routes
+from fastfeed_core.routes cimport Route, Routes
 
 #: what the caller has to do with a frame
 cdef enum Outcome:
@@ -26,6 +26,7 @@ cdef struct Receiver:
     int64_t* latency
     int last_error
 
+cdef void dispatch_event(Route* route, Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil
 cdef Outcome receive_frame(Receiver* r, const char* p, Py_ssize_t size, int64_t ts_recv) noexcept nogil
 
 

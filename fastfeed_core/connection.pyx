@@ -45,7 +45,7 @@ cdef enum:
     SAMPLES = 16
 
 
-cdef inline void _dispatch(Route* route, Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
+cdef void dispatch_event(Route* route, Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
     """Hand a message to what its route feeds; a group has no source of its own, its deals have."""
     cdef Source* source = <Source*>route.source
     if event.kind == EVENT_TRADE or event.kind == EVENT_LIQUIDATION:
@@ -81,7 +81,7 @@ cdef Outcome receive_frame(Receiver* r, const char* p, Py_ssize_t size, int64_t 
     if code != OK:
         r.row.malformed += 1
         r.last_error = code
-        if route != NULL and route.channel == CHANNEL_BOOK:
+        if route != NULL and route.channel == CHANNEL_BOOK and route.source != NULL:
             keep_refuse(<Source*>route.source, ts_recv)
         return FRAME_MALFORMED
     if route == NULL:
@@ -92,7 +92,7 @@ cdef Outcome receive_frame(Receiver* r, const char* p, Py_ssize_t size, int64_t 
         return FRAME_DONE
     route.messages += 1
     ts_publish = publisher_now(r.bus, ts_recv)
-    _dispatch(route, event, ts_recv, ts_publish)
+    dispatch_event(route, event, ts_recv, ts_publish)
     ts_publish -= ts_recv
     histogram_add(r.latency, ts_publish)
     if ts_publish > r.row.latency_max:
@@ -175,7 +175,7 @@ cdef class Connection:
         route.wants = 1U << wanted
         route.px_exp = market.px_exp
         route.sz_exp = market.sz_exp
-        route.source = market.attach(self.id, number == CHANNEL_BOOK)
+        route.source = market.attach(self.id, number)
         route.market = <void*>market
         self._markets.add(market)
 
@@ -240,7 +240,7 @@ cdef class Connection:
             route = &self.receiver.routes.slots[i]
             while route != NULL:
                 if route.source != NULL:
-                    (<Market>route.market).detach(<Source*>route.source, route.channel == CHANNEL_BOOK, ts)
+                    (<Market>route.market).detach(<Source*>route.source, route.channel, ts)
                     route.source = NULL
                 route = route.next
         self.receiver.row.connected = 0

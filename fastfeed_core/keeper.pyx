@@ -2,8 +2,9 @@
 
 Two ways lead to a live book. A snapshot by request: deltas are held from the request on and join it. A snapshot in the
 stream: what follows it goes on from it. Either way every later message is judged by `sync_judge`, and a gap costs this
-one book. A venue whose sequence starts again opens a new epoch; what a source of an older epoch brings is ignored until
-that source, too, has started again.
+one book. A venue whose sequence starts again opens a new epoch. Each source tells its own restarts, and the book is in the
+epoch of the source that it was taken from: what a source of an older epoch brings is ignored until it, too, has started
+again. Without a book there are no epochs: whoever brings the next one is believed.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t
@@ -52,7 +53,7 @@ from fastfeed_core.state cimport (
     ATTENTION_WANTS_BOOK,
     market_call,
 )
-from fastfeed_core.sync cimport SYNC_APPLY, SYNC_OLD, SYNC_WAIT, Chain, Verdict, sync_judge
+from fastfeed_core.sync cimport AHEAD_LIMIT, SYNC_APPLY, SYNC_OLD, SYNC_WAIT, Chain, Verdict, sync_judge
 
 cdef enum:
     #: in records: no connection brought it
@@ -99,7 +100,11 @@ cdef void keep_drop(MarketState* m, Reason reason, uint16_t connection, int64_t 
     while source != NULL:
         source.chain.in_step = False
         source.chain.epoch = m.epoch
+        source.chain.ahead = 0
         source.chain.behind = 0
+        source.chain.last = ABSENT
+        source.chain.reached = ABSENT
+        source.chain.fallen = ABSENT
         source = source.next
     book_clear(&m.book)
     m.state = STATE_SYNCING
@@ -162,17 +167,28 @@ cdef inline void _applied(MarketState* m, uint16_t connection, Event* event, uin
         _derive_bbo(m, connection, event, ts_recv, ts_publish)
 
 
-cdef bint _restart(MarketState* m, Source* source) noexcept nogil:
-    """The venue's sequence starts again for this source; True if it is the first one to tell."""
+cdef inline void _restart(Source* source) noexcept nogil:
+    """The venue's sequence starts again for this source."""
+    source.chain.epoch += 1
+    source.chain.in_step = False
+    source.chain.ahead = 0
+    source.chain.behind = 0
+    source.chain.reached = ABSENT
+    source.chain.fallen = ABSENT
+
+
+cdef void _follow(MarketState* m, Source* source) noexcept nogil:
+    """The book goes on with the numbers of this source."""
     cdef Source* other = m.sources
-    cdef bint first = source.chain.epoch == m.epoch
-    if first:
-        m.epoch += 1
-        while other != NULL:
+    source.chain.in_step = True
+    source.chain.ahead = 0
+    if m.epoch == source.chain.epoch:
+        return
+    m.epoch = source.chain.epoch
+    while other != NULL:
+        if other.chain.epoch != m.epoch:
             other.chain.in_step = False
-            other = other.next
-    source.chain.epoch = m.epoch
-    return first
+        other = other.next
 
 
 # ---- deltas
@@ -188,6 +204,8 @@ cdef void _gap(MarketState* m, Source* source, const Event* event, int64_t ts_re
 
 cdef void _apply(MarketState* m, Source* source, Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
     cdef Source* other = m.sources
+    if m.verifying:
+        _hold(m, source, event, ts_recv)
     _set_levels(m, event)
     m.sequence = event.last_seq
     # The book moves: what a source ahead of it waits for may still come.
@@ -198,15 +216,44 @@ cdef void _apply(MarketState* m, Source* source, Event* event, int64_t ts_recv, 
     _applied(m, source.connection, event, KIND_DELTA, ts_recv, ts_publish)
 
 
+cdef inline bint _has_broken(Chain* chain, const Event* event) noexcept nogil:
+    """Whether a source's own chain went back: the venue's numbers fell, and the message that said so was lost.
+
+    A source's deltas go on one from the other. One that comes late or twice ends where the chain has been; what goes on
+    from such a one, or ends beyond the chain without going on from it, is of another chain.
+    """
+    if event.prev_seq == ABSENT or chain.reached == ABSENT or event.prev_seq >= chain.reached:
+        chain.fallen = ABSENT
+        return False
+    if event.last_seq > chain.reached or event.prev_seq == chain.fallen and event.last_seq > event.prev_seq:
+        return True
+    chain.fallen = event.last_seq
+    return False
+
+
 cdef void _delta(MarketState* m, Source* source, Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
     """One delta or heartbeat to a live book."""
+    cdef Chain* chain = &source.chain
     cdef Verdict verdict
-    cdef bint was_in_step = source.chain.in_step
-    if source.chain.epoch != m.epoch:
+    cdef bint was_in_step = chain.in_step
+    if chain.epoch < m.epoch:
         # Numbers of before the restart, which another source has gone through already.
         m.pub.row.old += 1
         return
-    verdict = sync_judge(m.sequence, event.prev_seq, event.last_seq, &source.chain,
+    if _has_broken(chain, event):
+        if _others_in_step(m, source):
+            m.pub.row.source_gaps += was_in_step
+            _restart(source)                # as far as can be told; a snapshot of its own puts it right
+        else:
+            _gap(m, source, event, ts_recv)
+        return
+    if chain.epoch > m.epoch:
+        # Numbers of after a restart that the book has not reached: as of a source that is ahead.
+        chain.ahead += 1
+        if chain.ahead > AHEAD_LIMIT or not _others_in_step(m, source):
+            _gap(m, source, event, ts_recv)
+        return
+    verdict = sync_judge(m.sequence, event.prev_seq, event.last_seq, chain,
                          m.sources.next != NULL and _others_in_step(m, source))
     if verdict == SYNC_APPLY:
         _apply(m, source, event, ts_recv, ts_publish)
@@ -216,22 +263,30 @@ cdef void _delta(MarketState* m, Source* source, Event* event, int64_t ts_recv, 
         m.pub.row.source_gaps += was_in_step
     else:
         _gap(m, source, event, ts_recv)
+        return
+    if event.last_seq > chain.reached:
+        chain.reached = event.last_seq
 
 
 cdef void _reset(MarketState* m, Source* source, Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
     """A delta behind which the numbers start again: it joins at `prev_seq` and nowhere else."""
-    if source.chain.epoch != m.epoch:
-        _restart(m, source)
-        m.pub.row.old += 1
-    elif event.prev_seq == m.sequence:
-        _restart(m, source)
-        source.chain.in_step = True
-        source.chain.ahead = 0
-        _apply(m, source, event, ts_recv, ts_publish)
-    elif event.last_seq == m.sequence and source.chain.last == event.last_seq:
+    if source.chain.epoch == m.epoch and event.last_seq == m.sequence and source.chain.last == event.last_seq:
         m.pub.row.old += 1                  # the same once more
+        return
+    if source.chain.epoch == m.epoch and event.prev_seq == m.sequence:
+        _restart(source)
+        _follow(m, source)
+        _apply(m, source, event, ts_recv, ts_publish)
+    elif source.chain.epoch < m.epoch:
+        _restart(source)
+        m.pub.row.old += 1
+    elif _others_in_step(m, source):
+        m.pub.row.source_gaps += source.chain.in_step
+        _restart(source)                    # ahead of the book, which another source leads here
     else:
         _gap(m, source, event, ts_recv)
+        return
+    source.chain.last = event.last_seq
 
 
 # ---- whole books
@@ -314,44 +369,47 @@ cdef bint keep_reply(MarketState* m, Event* event, int limit, Reason reason, int
 cdef void _snapshot(MarketState* m, Source* source, Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
     """A snapshot in the stream: what this source sends next goes on from it."""
     cdef Chain* chain = &source.chain
-    cdef bint restarts = False
-    if chain.last != ABSENT and event.last_seq < chain.last:
-        restarts = _restart(m, source)
+    # The venue may say itself that it starts again: then two restarts in a row are two.
+    if chain.last != ABSENT and (event.restarts or event.last_seq < chain.last):
+        _restart(source)
     chain.last = event.last_seq
+    chain.fallen = ABSENT
+    chain.reached = event.last_seq
     chain.ahead = 0
-    if m.state == STATE_LIVE and not restarts and _others_in_step(m, source):
-        if chain.epoch != m.epoch:
-            m.pub.row.old += 1
-            return
-        if event.last_seq <= m.sequence:
-            chain.in_step = True
-            m.pub.row.old += 1
-            return
+    chain.behind = 0
+    if m.state == STATE_LIVE and _others_in_step(m, source) and _is_old(m, source, event):
+        return
     keep_release_held(m)
     m.holding = False
-    chain.in_step = True
-    chain.epoch = m.epoch
+    m.verifying = False
+    _follow(m, source)
     _replace(m, source.connection, event, 0, REASON_SNAPSHOT, ts_recv, ts_publish)
+
+
+cdef inline bint _is_old(MarketState* m, Source* source, const Event* event) noexcept nogil:
+    """Whether the live book has what a whole book says."""
+    if source.chain.epoch > m.epoch or source.chain.epoch == m.epoch and event.last_seq > m.sequence:
+        return False
+    source.chain.in_step = source.chain.epoch == m.epoch
+    m.pub.row.old += 1
+    return True
 
 
 cdef void _refresh(MarketState* m, Source* source, Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
     """The whole book once more: the newest wins."""
     cdef Chain* chain = &source.chain
-    cdef bint restarts = False
     if chain.last != ABSENT and event.last_seq < chain.last:
         # One alone came out of order; a second one says that the venue's numbers start again.
         chain.behind += 1
         if chain.behind == 1:
             m.pub.row.old += 1
             return
-        restarts = _restart(m, source)
+        _restart(source)
     chain.behind = 0
     chain.last = event.last_seq
-    if chain.epoch != m.epoch or m.state == STATE_LIVE and not restarts and event.last_seq <= m.sequence:
-        chain.in_step = chain.epoch == m.epoch
-        m.pub.row.old += 1
+    if m.state == STATE_LIVE and _is_old(m, source, event):
         return
-    chain.in_step = True
+    _follow(m, source)
     _replace(m, source.connection, event, 0, REASON_SNAPSHOT, ts_recv, ts_publish)
 
 
@@ -367,19 +425,18 @@ cdef void keep_levels(Source* source, Event* event, int64_t ts_recv, int64_t ts_
         _snapshot(m, source, event, ts_recv, ts_publish)
         return
     if m.state == STATE_LIVE:
-        if m.verifying:
-            _hold(m, source, event, ts_recv)
         if event.kind == EVENT_RESET:
             _reset(m, source, event, ts_recv, ts_publish)
         else:
             _delta(m, source, event, ts_recv, ts_publish)
+            # Only what goes on from a snapshot can tell that a later one is lower.
+            if source.chain.last != ABSENT and event.last_seq > source.chain.last:
+                source.chain.last = event.last_seq
     elif event.kind == EVENT_DELTA and m.holding:
         _hold(m, source, event, ts_recv)
     elif event.kind != EVENT_HEARTBEAT and not m.asked:
         m.asked = True
         market_call(m, ATTENTION_WANTS_BOOK)
-    if event.last_seq > source.chain.last or event.kind == EVENT_RESET:
-        source.chain.last = event.last_seq
 
 
 cdef void keep_refuse(Source* source, int64_t ts_recv) noexcept nogil:
@@ -395,7 +452,9 @@ cdef void keep_refuse(Source* source, int64_t ts_recv) noexcept nogil:
         m.asked = True
         market_call(m, ATTENTION_WANTS_BOOK | ATTENTION_REFUSED)
     elif m.holding:
-        # A hole among the held ones: the chain shows it, or this message was none.
+        # A hole among the held ones: the chain shows it, or this message was none. Without a chain nothing does.
+        if m.first_held != NULL and m.first_held.prev_seq == ABSENT:
+            keep_release_held(m)
         market_call(m, ATTENTION_REFUSED)
 
 
@@ -413,8 +472,12 @@ cdef void keep_forget_source(MarketState* m, Source* source, int64_t ts_recv) no
         if held.source == source:
             held_link[0] = held.next
             pool_release(&m.hub.pool, held)
+            m.verifying = False             # what the book has of it cannot be told any more
         else:
             m.last_held = held
             held_link = &held.next
-    if not _others_in_step(m, NULL):
+    if m.state == STATE_LIVE and not m.verifying:
+        keep_release_held(m)
+    # A book that is on its way still joins what the others bring.
+    if m.sources == NULL or m.state == STATE_LIVE and not _others_in_step(m, NULL):
         keep_drop(m, REASON_DISCONNECTED, source.connection, ABSENT, ABSENT, ts_recv)

@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t, uint16_t
 from fastfeed_core.book cimport Book
 from fastfeed_core.bus cimport BusWriter
 from fastfeed_core.decoder cimport Decoder
-from fastfeed_core.event cimport Event
+from fastfeed_core.event cimport Channel, Event
 from fastfeed_core.state cimport HubState, MarketState, Source
 
 
@@ -25,6 +25,6 @@ cdef class Market:
     cdef readonly int instrument
     cdef readonly int px_exp
     cdef readonly int sz_exp
-    cdef Source* attach(self, int connection, bint book) except NULL
+    cdef Source* attach(self, int connection, Channel channel) except NULL
     cdef int _decode(self, Decoder decoder, bytes body) except -1
-    cdef void detach(self, Source* source, bint book, int64_t ts) noexcept
+    cdef void detach(self, Source* source, Channel channel, int64_t ts) noexcept

@@ -18,7 +18,7 @@ from fastfeed_core.book cimport (
     walk_next,
 )
 from fastfeed_core.decoder cimport Decoder
-from fastfeed_core.event cimport ABSENT, Event, event_begin, event_free, event_init
+from fastfeed_core.event cimport ABSENT, CHANNEL_BOOK, Channel, Event, event_begin, event_free, event_init
 from fastfeed_core.keeper cimport keep_drop, keep_forget_source, keep_release_held, keep_reply
 from fastfeed_core.pool cimport Held, pool_close, pool_init, pool_load
 from fastfeed_core.publish cimport publish_status, publisher_flush, publisher_forget
@@ -33,7 +33,7 @@ from fastfeed_core.records cimport (
 )
 from fastfeed_core.state cimport MarketState, Source, market_call
 from fastfeed_core.status cimport OK
-from fastfeed_core.tape cimport tape_forget
+from fastfeed_core.tape cimport tape_attach, tape_detach, tape_forget
 
 from fastfeed_core.status import describe
 
@@ -182,30 +182,40 @@ cdef class Market:
             source = self.state.sources
             self.state.sources = source.next
             free(source)
+        while self.state.quoters != NULL:
+            source = self.state.quoters
+            self.state.quoters = source.next
+            free(source)
         keep_release_held(self.state)
         book_free(&self.state.book)
         free(self.state)
 
-    cdef Source* attach(self, int connection, bint book) except NULL:
+    cdef Source* attach(self, int connection, Channel channel) except NULL:
         """A new source; of the book channel it takes part in keeping the book."""
         cdef Source* source = <Source*>calloc(1, sizeof(Source))
         if source == NULL:
             raise MemoryError
         source.market = self.state
-        source.chain.epoch = self.state.epoch
         source.chain.last = ABSENT
+        source.chain.reached = ABSENT
+        source.chain.fallen = ABSENT
         self.state.attached += 1
         source.connection = <uint16_t>connection
-        if book:
+        if channel == CHANNEL_BOOK:
+            source.chain.epoch = self.state.epoch
             source.next = self.state.sources
             self.state.sources = source
+        else:
+            tape_attach(self.state, source, channel)
         return source
 
-    cdef void detach(self, Source* source, bint book, int64_t ts) noexcept:
+    cdef void detach(self, Source* source, Channel channel, int64_t ts) noexcept:
         """The connection is gone, and what it brought with it."""
         cdef MarketState* m = self.state
-        if book:
+        if channel == CHANNEL_BOOK:
             keep_forget_source(m, source, ts)
+        else:
+            tape_detach(m, source, channel)
         free(source)
         m.attached -= 1
         if m.attached == 0:

@@ -143,8 +143,8 @@ cdef struct LiquidationRecord:
 cdef struct LevelsRecord:
     Head head
     int64_t prev_sequence       #: the record covers the venue's sequences (prev_sequence, sequence]
-    int64_t complete_bid_px     #: snapshot: worst bid price down to which all is known; absent: the whole side
-    int64_t complete_ask_px     #: snapshot: worst ask price up to which all is known; absent: the whole side
+    int64_t complete_bid_px     #: worst bid price down to which all is known from now on; absent: the whole side
+    int64_t complete_ask_px     #: worst ask price up to which all is known from now on; absent: the whole side
     uint16_t n_bids             #: pairs of bids in this fragment
     uint16_t n_asks             #: pairs of asks in this fragment
     uint32_t total              #: pairs in all fragments of the message

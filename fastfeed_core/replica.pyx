@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MIN, int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
@@ -18,7 +18,6 @@ from fastfeed_core.book cimport (
     side_apply,
     side_complete_px,
     side_count,
-    side_limit,
     side_prime,
     walk_begin,
     walk_next,
@@ -159,7 +158,10 @@ cdef class Replica:
     cdef ff_ring_reader reader
     cdef char[65536] buffer
     cdef bint loaded
-    cdef bint in_snapshot           # the first fragment of the snapshot in hand was seen
+    #: keys below which this copy lacks levels that the feed may have
+    cdef int64_t own_bids
+    cdef int64_t own_asks
+    cdef bint partial               # a message's last fragment is still to come
     cdef State state
     cdef int64_t sequence
     cdef int64_t ts_event
@@ -218,10 +220,10 @@ cdef class Replica:
     cdef void _fill(self, const ImageHead* head, const LevelPair* pairs, uint64_t depth) noexcept:
         book_clear(&self.book)
         self.state = <State>head.state
+        self.partial = False
         self.sequence = head.sequence
         self.ts_event = head.ts_event
         self.ts_recv = head.ts_recv
-        self.in_snapshot = False
         self.loaded = True
         if head.n_bids:
             side_prime(&self.book.bids, pairs[0].px)
@@ -230,11 +232,15 @@ cdef class Replica:
         side_apply(&self.book.bids, <const int64_t*>(pairs), head.n_bids)
         side_apply(&self.book.asks, <const int64_t*>(pairs + depth), head.n_asks)
         book_settle(&self.book)
-        _limit(&self.book, head.complete_bid_px, head.complete_ask_px)
+        # A full image may have been cut off.
+        self.own_bids = head.complete_bid_px if head.n_bids == depth else INT64_MIN
+        self.own_asks = -head.complete_ask_px if head.n_asks == depth and head.complete_ask_px != ABSENT else INT64_MIN
+        self._cover(head.complete_bid_px, head.complete_ask_px)
 
     cdef int _catch_up(self) except -1:
         """Apply the ring's records since; a lap takes the image again."""
         cdef int64_t length
+        cdef int looks = RETRIES
         cdef const Head* head = <const Head*>self.buffer
         if not self.loaded:
             self._load()
@@ -243,7 +249,10 @@ cdef class Replica:
             if length == FF_LAPPED:
                 self._load()
             elif length == FF_EMPTY:
-                return 0
+                # The rest of a message follows at once, unless the feed died in the middle of it.
+                looks -= 1
+                if not self.partial or looks == 0:
+                    return 0
             elif head.instrument == self.instrument:
                 if head.kind == KIND_DELTA or head.kind == KIND_SNAPSHOT:
                     self._apply(<const LevelsRecord*>self.buffer)
@@ -252,20 +261,35 @@ cdef class Replica:
 
     cdef void _apply(self, const LevelsRecord* record) noexcept:
         cdef const LevelPair* pairs = <const LevelPair*>(<const char*>record + sizeof(LevelsRecord))
+        cdef int64_t bids, asks
         if record.head.kind == KIND_SNAPSHOT and record.head.flags & FLAG_FIRST:
             book_clear(&self.book)
+            self.own_bids = INT64_MIN
+            self.own_asks = INT64_MIN
             if record.n_bids:
                 side_prime(&self.book.bids, pairs[0].px)
+        bids = self.book.bids.complete
+        asks = self.book.asks.complete
         side_apply(&self.book.bids, <const int64_t*>(pairs), record.n_bids)
         side_apply(&self.book.asks, <const int64_t*>(pairs + record.n_bids), record.n_asks)
         book_settle(&self.book)
-        if record.head.flags & FLAG_LAST:
+        if self.book.bids.complete > bids:
+            self.own_bids = self.book.bids.complete     # no room here: levels were given up
+        if self.book.asks.complete > asks:
+            self.own_asks = self.book.asks.complete
+        self.partial = not record.head.flags & FLAG_LAST
+        if not self.partial:
+            self._cover(record.complete_bid_px, record.complete_ask_px)
             if record.head.kind == KIND_SNAPSHOT:
-                _limit(&self.book, record.complete_bid_px, record.complete_ask_px)
                 self.state = STATE_LIVE
             self.sequence = record.head.sequence
             self.ts_event = record.head.ts_event
             self.ts_recv = record.head.ts_recv
+
+    cdef void _cover(self, int64_t bid_px, int64_t ask_px) noexcept:
+        """Take over the feed's coverage, as far as this copy has the levels: it grows and shrinks with each message."""
+        self.book.bids.complete = max(self.own_bids, bid_px)
+        self.book.asks.complete = max(self.own_asks, -ask_px if ask_px != ABSENT else INT64_MIN)
 
     cdef void _status(self, const StatusRecord* record) noexcept:
         if record.scope != SCOPE_INSTRUMENT:
@@ -285,7 +309,7 @@ cdef class Replica:
         bid = side_complete_px(&self.book.bids)
         ask = side_complete_px(&self.book.asks)
         return (
-            <int>self.map.effective(self.state),
+            <int>self.map.effective(STATE_SYNCING if self.partial else self.state),
             _pairs(&self.book.bids),
             _pairs(&self.book.asks),
             (None if bid == ABSENT else bid, None if ask == ABSENT else ask),
@@ -294,13 +318,6 @@ cdef class Replica:
             None if self.ts_recv == ABSENT else self.ts_recv,
             self.reader.position,
         )
-
-
-cdef inline void _limit(Book* book, int64_t bid_px, int64_t ask_px) noexcept:
-    if bid_px != ABSENT:
-        side_limit(&book.bids, bid_px)
-    if ask_px != ABSENT:
-        side_limit(&book.asks, ask_px)
 
 
 cdef bytes _pairs(const Side* side):

@@ -13,7 +13,7 @@ from fastfeed_core.records cimport State
 from fastfeed_core.sync cimport Chain
 
 cdef enum:
-    #: trade ids remembered to drop a second copy: venues number trades one by one, so the last ones have slots apart
+    #: trade ids remembered to drop a second copy
     RECENT_TRADES = 1024
     #: liquidations remembered to drop a second source's copy: they are rare and have no ids
     RECENT_LIQUIDATIONS = 64
@@ -30,7 +30,8 @@ cdef struct Source:
     MarketState* market
     uint16_t connection
     Chain chain
-    Source* next                    # of the same market's book
+    Source* next                    # of the same market's book, or of its quotes
+    uint64_t bit                    # that marks what it brought, in `Seen`
 
 #: what all markets of a process share
 cdef struct HubState:
@@ -38,10 +39,10 @@ cdef struct HubState:
     Pool pool
     MarketState* attention          # markets that want the protocol's attention
 
-#: a liquidation that came, and by which source
+#: a liquidation that came, and which sources brought it
 cdef struct Seen:
     uint64_t key
-    Source* source
+    uint64_t sources
 
 cdef struct MarketState:
     Publication pub
@@ -52,9 +53,10 @@ cdef struct MarketState:
     bint has_book
     bint derives_bbo                # the book's top is published as bbo
     int64_t sequence                # of the book; ABSENT without one
-    int64_t epoch                   # grows when the venue's sequence starts again
+    int64_t epoch                   # of the numbers of the book: a source that starts again is in the next one
     int shown                       # levels a side that the stream shows; 0: all
     Source* sources                 # of the book channel
+    Source* quoters                 # of the bbo channel
     int attached                    # sources of all channels
     bint holding                    # a snapshot by request is on its way: deltas are held
     bint verifying                  # ... to verify a live book: copies of what applies are held
@@ -67,14 +69,15 @@ cdef struct MarketState:
     MarketState* next_attention
     int64_t gap_expected
     int64_t gap_received
-    #: bbo: sequence or time of the last one, and what it said
-    int64_t bbo_sequence
-    int64_t bbo_ts
+    #: bbo: sequence, else time, of the last one, of which epoch that is, and what it said
+    int64_t bbo_number
+    int64_t bbo_epoch
     int64_t[4] bbo
     uint64_t[2 * RECENT_TRADES] recent_trades
     int64_t trade_sequence          # the greatest that came; ABSENT before the first
     Seen[RECENT_LIQUIDATIONS] liquidations
     int liquidation_count
+    uint64_t liquidators            # bits of the sources that bring them
     unsigned int ticker_has
     Number[TICKER_FIELDS] ticker
     int64_t[TICKER_FIELDS] ticker_ts

@@ -23,12 +23,16 @@ cdef enum:
 cdef struct Chain:
     bint in_step
     int32_t ahead
-    #: refreshes in a row that are older than the one before
+    #: whole books and quotes in a row that are older than what it brought before
     int32_t behind
-    #: of the market, when this source last told its numbers
+    #: whose numbers it brings: compared with that of the book
     int64_t epoch
-    #: the greatest sequence that it brought in this epoch, ABSENT before the first
+    #: the greatest sequence since its snapshot, ABSENT before one; of a quote: the last one
     int64_t last
+    #: where its own deltas have come to, ABSENT before the first
+    int64_t reached
+    #: the last sequence of a message that fell behind that
+    int64_t fallen
 
 
 cdef inline Verdict sync_judge(int64_t book_seq, int64_t prev_seq, int64_t last_seq, Chain* chain,

@@ -5,10 +5,11 @@ whichever the venue gives, and dropped.
 """
 
 from libc.stdint cimport int64_t, uint64_t
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcmp, memcpy, memmove
 
 from fastfeed_core.event cimport (
     ABSENT,
+    CHANNEL_BBO,
     CHANNEL_LIQUIDATION,
     CHANNEL_TRADE,
     EVENT_LIQUIDATION,
@@ -21,12 +22,15 @@ from fastfeed_core.publish cimport publish_bar, publish_bbo, publish_liquidation
 from fastfeed_core.state cimport RECENT_LIQUIDATIONS, RECENT_TRADES, Seen
 from fastfeed_core.sync cimport Chain
 
+cdef enum:
+    #: ids that share a place in the table of recent ones
+    WAYS = 8
+
 
 cdef void tape_forget(MarketState* m) noexcept nogil:
     """No source is left: nothing says that the venue's numbers and values go on where they were."""
     cdef int i
-    m.bbo_sequence = ABSENT
-    m.bbo_ts = ABSENT
+    m.bbo_number = ABSENT
     m.bbo[0] = ABSENT
     m.bbo[1] = ABSENT
     m.bbo[2] = ABSENT
@@ -40,29 +44,67 @@ cdef void tape_forget(MarketState* m) noexcept nogil:
         m.ticker_ts[i] = ABSENT
 
 
+cdef void tape_attach(MarketState* m, Source* source, Channel channel) noexcept nogil:
+    """A new source of a channel other than the book's."""
+    cdef uint64_t free = ~m.liquidators
+    source.chain.epoch = m.bbo_epoch
+    if channel == CHANNEL_BBO:
+        source.next = m.quoters
+        m.quoters = source
+    elif channel == CHANNEL_LIQUIDATION or channel == CHANNEL_TRADE:
+        source.bit = free & -free if free else 1        # with more than 64, some share one
+        m.liquidators |= source.bit
+
+
+cdef void tape_detach(MarketState* m, Source* source, Channel channel) noexcept nogil:
+    """The source is gone: what it brought is not its own any more, and what it told of restarts goes with it."""
+    cdef Source** link = &m.quoters
+    cdef int i
+    m.liquidators &= ~source.bit
+    for i in range(RECENT_LIQUIDATIONS):
+        m.liquidations[i].sources &= ~source.bit
+    if channel == CHANNEL_BBO:
+        while link[0] != source:
+            link = &link[0].next
+        link[0] = source.next
+        source = m.quoters
+        while source != NULL:
+            if source.chain.epoch == m.bbo_epoch:
+                return
+            source = source.next
+        # Nobody is left who had gone through the last restart: believe the others.
+        m.bbo_number = ABSENT
+        source = m.quoters
+        while source != NULL:
+            source.chain.epoch = m.bbo_epoch
+            source = source.next
+
+
 cdef bint _is_new_quote(MarketState* m, Chain* chain, const Event* event) noexcept nogil:
     """Whether a quote is later than the last one, by its sequence, else by its time, else by what it says."""
     cdef bint same = event.bid_px == m.bbo[0] and event.bid_sz == m.bbo[1] and event.ask_px == m.bbo[2] \
         and event.ask_sz == m.bbo[3]
-    if event.last_seq != ABSENT:
-        if chain.last != ABSENT and event.last_seq < chain.last:
-            # One alone came out of order; a second one says that the venue's numbers start again.
-            chain.behind += 1
-            if chain.behind == 1:
-                return False
-            m.bbo_sequence = ABSENT
-        chain.behind = 0
-        chain.last = event.last_seq
-        if event.last_seq <= m.bbo_sequence:
+    cdef int64_t number = event.last_seq if event.last_seq != ABSENT else event.ts_event
+    if number == ABSENT:
+        return not same
+    if number < chain.last:
+        # One alone came out of order; a second one says that the venue's numbers start again.
+        chain.behind += 1
+        if chain.behind == 1:
             return False
-        m.bbo_sequence = event.last_seq
-        return True
-    if event.ts_event != ABSENT:
-        if event.ts_event < m.bbo_ts or event.ts_event == m.bbo_ts and same:
-            return False
-        m.bbo_ts = event.ts_event
-        return True
-    return not same
+        if chain.epoch == m.bbo_epoch:
+            m.bbo_epoch += 1
+            m.bbo_number = ABSENT
+        chain.epoch += 1
+    chain.behind = 0
+    chain.last = number
+    if chain.epoch != m.bbo_epoch or number < m.bbo_number:
+        return False
+    # Several quotes can have one time, but not one sequence.
+    if number == m.bbo_number and (event.last_seq != ABSENT or same):
+        return False
+    m.bbo_number = number
+    return True
 
 
 cdef void tape_bbo(Source* source, const Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
@@ -77,20 +119,29 @@ cdef void tape_bbo(Source* source, const Event* event, int64_t ts_recv, int64_t 
 
 
 cdef inline bint _is_new_trade(MarketState* m, const Deal* deal) noexcept nogil:
+    """Whether its id is none of the last ones: sets of eight, the latest first."""
     cdef uint64_t[2] words
-    cdef uint64_t slot
+    cdef uint64_t* entry
+    cdef uint64_t place
+    cdef int i
     memcpy(words, deal.trade_id, 16)
-    slot = (words[0] if deal.id_kind == ID_INTEGER else words[0] ^ words[1]) & (RECENT_TRADES - 1)
-    # An id of zero bytes is as good as any other: the slot remembers id + 1.
-    if m.recent_trades[2 * slot] == words[0] + 1 and m.recent_trades[2 * slot + 1] == words[1]:
-        return False
-    m.recent_trades[2 * slot] = words[0] + 1
-    m.recent_trades[2 * slot + 1] = words[1]
+    place = words[0]
+    if deal.id_kind != ID_INTEGER:
+        # Texts differ in their last bytes, and share their first: all have a say.
+        place = (words[0] ^ words[1] * 0x9E3779B97F4A7C15ULL) * 0xFF51AFD7ED558CCDULL >> 57
+    entry = &m.recent_trades[2 * WAYS * (place % (RECENT_TRADES // WAYS))]
+    words[0] += 1                           # an empty entry is no id
+    for i in range(WAYS):
+        if entry[2 * i] == words[0] and entry[2 * i + 1] == words[1]:
+            return False
+    memmove(entry + 2, entry, 16 * (WAYS - 1))
+    entry[0] = words[0]
+    entry[1] = words[1]
     return True
 
 
-cdef bint _is_new_liquidation(MarketState* m, Source* source, const Deal* deal, int64_t ts) noexcept nogil:
-    """Two of one source that say the same are two; a second source's copy of one is dropped."""
+cdef bint _is_new_liquidation(MarketState* m, uint64_t bit, const Deal* deal, int64_t ts) noexcept nogil:
+    """Two of one source that say the same are two; another source's copy of one is dropped."""
     cdef uint64_t key = <uint64_t>ts * 0x9E3779B97F4A7C15ULL
     cdef Seen* seen
     cdef int i
@@ -98,12 +149,12 @@ cdef bint _is_new_liquidation(MarketState* m, Source* source, const Deal* deal, 
     key = (key ^ <uint64_t>deal.sz ^ (<uint64_t>deal.side << 62)) * 0xC4CEB9FE1A85EC53ULL
     for i in range(min(m.liquidation_count, <int>RECENT_LIQUIDATIONS)):
         seen = &m.liquidations[i]
-        if seen.key == key and seen.source != source:
-            seen.source = source            # one copy answers for one
+        if seen.key == key and not seen.sources & bit:
+            seen.sources |= bit             # one copy answers for one
             return False
     seen = &m.liquidations[m.liquidation_count % RECENT_LIQUIDATIONS]
     seen.key = key
-    seen.source = source
+    seen.sources = bit
     m.liquidation_count += 1
     if m.liquidation_count == 2 * RECENT_LIQUIDATIONS:
         m.liquidation_count = RECENT_LIQUIDATIONS
@@ -123,10 +174,14 @@ cdef inline void _trade(Route* route, const Event* event, const Deal* deal, int6
 
 cdef void _history(Route* route, const Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
     """Trades from before the subscription: those behind the last one that came. Without one nothing was missed."""
-    cdef MarketState* m = (<Source*>route.source).market
-    cdef int64_t seen = m.trade_sequence
+    cdef MarketState* m
     cdef const Deal* deal
+    cdef int64_t seen
     cdef int i
+    if route.source == NULL:
+        return
+    m = (<Source*>route.source).market
+    seen = m.trade_sequence
     for i in range(event.n_deals):
         deal = &event.deals[i]
         m.trade_sequence = max(m.trade_sequence, deal.sequence)
@@ -142,8 +197,10 @@ cdef void _liquidations(Route* route, const Event* event, int64_t ts_recv, int64
     for i in range(event.n_deals):
         deal = &event.deals[i]
         source = <Source*>(route if deal.route == NULL else <Route*>deal.route).source
+        if source == NULL:
+            continue                        # of a group, and of nobody in it
         ts = deal.ts_event if deal.ts_event != ABSENT else event.ts_event
-        if _is_new_liquidation(source.market, source, deal, ts):
+        if _is_new_liquidation(source.market, source.bit, deal, ts):
             publish_liquidation(source.market.hub.bus, &source.market.pub, source.connection, event, deal, deal.side,
                                 ts_recv, ts_publish)
 
@@ -163,6 +220,8 @@ cdef void tape_deals(Route* route, const Event* event, int64_t ts_recv, int64_t 
     for i in range(event.n_deals):
         deal = &event.deals[i]
         its = route if deal.route == NULL else <Route*>deal.route
+        if its.source == NULL:
+            continue                        # of a group, and of nobody in it
         m = (<Source*>its.source).market
         if deal.sequence > m.trade_sequence:    # absent is less than any
             m.trade_sequence = deal.sequence
@@ -173,9 +232,19 @@ cdef void tape_deals(Route* route, const Event* event, int64_t ts_recv, int64_t 
 cdef void tape_ticker(Source* source, const Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
     """Merge what the message has into what is known, field by field, and publish all if anything is new."""
     cdef MarketState* m = source.market
+    cdef Chain* chain = &source.chain
     cdef bint changed = False
     cdef unsigned int bit
     cdef int i
+    if event.ts_event != ABSENT:
+        chain.behind = chain.behind + 1 if event.ts_event < chain.last else 0
+        if chain.behind > 1:
+            # Not one message out of order: the venue's clock was set back.
+            chain.behind = 0
+            for i in range(TICKER_FIELDS):
+                m.ticker_ts[i] = ABSENT
+        if chain.behind == 0:
+            chain.last = event.ts_event
     for i in range(TICKER_FIELDS):
         bit = 1U << i
         # A copy that lags must not bring back what a faster source has replaced.

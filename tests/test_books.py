@@ -1,0 +1,426 @@
+"""books: who gets them anew, and who holds them against the venue's: resubscribing, verifying, noticing silence."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from fakevenue import BY_REQUEST, UNCHAINED, FakeVenue, Talk
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fastfeed.venues.spec import Channel
+
+
+def verbs(requests) -> list[str]:
+    return [verb for verb, *_ in requests]
+
+
+# Books in the stream
+
+
+def in_stream(monkeypatch, **options) -> Talk:
+    talk = Talk(monkeypatch, FakeVenue(), **options)
+    talk.accept()
+    for connection in range(len(talk.feed.connections)):
+        talk.stream("snapshot", connection, last=10, bids=[(100, 1)])
+    assert talk.live
+    return talk
+
+
+def test_a_lost_book_is_subscribed_to_again_on_all_connections(monkeypatch):
+    talk = in_stream(monkeypatch, connections=2)
+    talk.stream("delta", 0, prev=11, last=12)
+    assert talk.live  # the other one is in step
+    talk.stream("delta", 1, prev=11, last=12)
+    assert not talk.live
+    assert talk.accept() == [("unsubscribe", ["book:C0USDT"])] * 2 + [("sub", ["book:C0USDT"])] * 2
+    talk.stream("snapshot", 1, last=12, bids=[(100, 2)])
+    assert talk.live
+    assert talk.requested() == []
+    talk.wait(60)
+    assert talk.sent() == []
+
+
+def test_a_new_subscription_is_given_a_moment_before_it_is_made_again(monkeypatch):
+    talk = in_stream(monkeypatch)
+    talk.stream("delta", prev=11, last=12)
+    talk.accept()
+    # Its snapshot comes, and a gap at once behind it.
+    talk.stream("snapshot", last=20)
+    talk.stream("delta", prev=21, last=22)
+    assert not talk.live
+    talk.wait(0.4, step=0.1)
+    assert len(talk.sent()) <= 1
+    talk.wait(5)
+    talk.accept()
+    talk.stream("snapshot", last=30)
+    assert talk.live
+
+
+def test_a_subscription_that_never_brings_a_book_is_noticed_and_made_again(monkeypatch):
+    talk = Talk(monkeypatch, FakeVenue())
+    talk.accept()
+    talk.wait(14)
+    assert talk.sent() == []
+    talk.wait(3)
+    assert talk.reasons() == ["no data"]
+    assert verbs(talk.sent()) == ["unsubscribe"]
+    talk.wait(30)  # not answered: the socket is given up, and the next one asks anew
+    talk.connect()
+    assert "sub" in verbs(talk.sent())
+    assert talk.feed.bus.map.instrument_counters(0)["no_data"] == 1
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
+@given(st.integers(0, 2**32), st.integers(1, 2))
+def test_a_book_comes_back_whatever_the_venue_does_not_send(monkeypatch, seed, connections):
+    rng = random.Random(seed)
+    talk = Talk(monkeypatch, FakeVenue(), connections=connections, seed=seed % 1000)
+    for _ in range(60):
+        talk.wait(rng.choice([0.5, 2, 8]))
+        talk.connect()
+        for key in talk.open():
+            if rng.random() < 0.1:
+                talk.feed.disconnected(key, talk.now)
+        if rng.random() < 0.6:
+            talk.accept()
+        for place, each in enumerate(talk.feed.connections):
+            if each.id in talk.open() and rng.random() < 0.5:
+                kind = rng.choice(["delta", "delta", "snapshot", "refused", "heartbeat"])
+                number = rng.randrange(10)
+                talk.stream(kind, place, prev=number, last=number if kind == "heartbeat" else number + 1)
+    # The venue is well again: what is subscribed to brings a snapshot.
+    for _ in range(40):
+        talk.connect()
+        for verb, _ in talk.accept():
+            if verb == "sub":
+                for place, each in enumerate(talk.feed.connections):
+                    if each.id in talk.open():
+                        talk.stream("snapshot", place, last=1000)
+        talk.wait(2)
+    assert talk.live
+
+
+def test_several_books_are_lost_and_found_each_on_its_own(monkeypatch):
+    talk = Talk(monkeypatch, FakeVenue(), 3)
+    talk.accept()
+    for coin in range(3):
+        talk.stream("snapshot", coin=coin, last=10)
+    talk.stream("delta", coin=1, prev=11, last=12)
+    assert talk.accept() == [("unsubscribe", ["book:C1USDT"]), ("sub", ["book:C1USDT"])]
+    assert talk.live
+
+
+# Books by request, chained: a subscription without data
+
+
+def by_request(monkeypatch, **options) -> Talk:
+    talk = Talk(monkeypatch, FakeVenue(**BY_REQUEST), **options)
+    talk.accept()
+    (request,) = talk.requested()
+    talk.reply(request, 10, [(100, 1)])
+    assert talk.live
+    return talk
+
+
+def test_a_quiet_market_is_left_alone(monkeypatch):
+    talk = by_request(monkeypatch)
+    for _ in range(5):
+        talk.wait(31)
+        (request,) = talk.requested()
+        talk.reply(request, 10, [(100, 1)])
+    assert talk.live
+    assert talk.sent() == []
+
+
+def test_a_subscription_without_data_is_noticed_where_the_venues_book_moves_on(monkeypatch):
+    talk = by_request(monkeypatch)
+    talk.wait(31)
+    (request,) = talk.requested()
+    talk.reply(request, 50, [(90, 1)])
+    assert talk.live  # what is on its way may still come
+    talk.wait(3)
+    assert not talk.live
+    assert talk.reasons()[-1] == "no data"
+    assert talk.accept() == [("unsubscribe", ["book:C0USDT"]), ("sub", ["book:C0USDT"])]
+    (request,) = talk.requested()
+    talk.reply(request, 60, [(80, 1)])
+    assert (talk.live, talk.levels()) == (True, [(80, 1)])
+    # The new one is watched too.
+    talk.wait(31)
+    (request,) = talk.requested()
+    talk.reply(request, 70)
+    talk.wait(3)
+    assert not talk.live
+
+
+def test_a_subscription_whose_first_delta_comes_late_is_none_without_data(monkeypatch):
+    talk = by_request(monkeypatch)
+    talk.wait(31)
+    (request,) = talk.requested()
+    talk.reply(request, 50)
+    talk.stream("delta", prev=10, last=50, bids=[(99, 1)])
+    talk.wait(60)
+    assert talk.live
+    assert talk.requested() == []
+    assert talk.sent() == []
+
+
+def test_the_silent_one_of_two_is_subscribed_again_while_the_other_leads(monkeypatch):
+    talk = by_request(monkeypatch, connections=2)
+    for number in range(10, 80):
+        talk.stream("delta", 0, prev=number, last=number + 1)
+        talk.wait(1, step=1)
+        for request in talk.requested():
+            talk.reply(request, number + 1)
+    assert talk.live
+    assert "no data" not in talk.reasons()
+    assert verbs(talk.sent(1)) == ["unsubscribe"]
+
+
+def test_two_silent_connections_do_not_keep_a_book_that_the_venue_has_left_behind(monkeypatch):
+    talk = by_request(monkeypatch, connections=2)
+    talk.wait(31)
+    for request in talk.requested():
+        talk.reply(request, 50)
+    talk.wait(3)
+    assert not talk.live
+    assert "no data" in talk.reasons()
+    talk.accept()
+    for request in talk.requested():
+        talk.reply(request, 60, [(80, 1)])
+    assert talk.live
+
+
+def test_a_reply_that_is_none_changes_nothing_and_is_asked_for_again(monkeypatch):
+    talk = by_request(monkeypatch)
+    talk.wait(31)
+    (request,) = talk.requested()
+    talk.feed.reply(request, b"<html>", ts=talk.now)
+    assert talk.live
+    talk.wait(5)
+    (request,) = talk.requested()
+    talk.reply(request, 10, status=500)
+    talk.wait(5)
+    (request,) = talk.requested()
+    talk.reply(request, 10, status=429)
+    talk.wait(29)
+    assert talk.requested() == []
+    talk.wait(2)
+    (request,) = talk.requested()
+    talk.wait(21)  # no reply at all
+    assert len(talk.requested()) == 0
+    talk.wait(6)
+    (again,) = talk.requested()
+    talk.reply(request, 99)  # too late, and of no meaning
+    talk.reply(again, 10)
+    assert talk.live
+
+
+def test_a_connection_that_goes_takes_its_watch_along(monkeypatch):
+    talk = by_request(monkeypatch)
+    talk.wait(31)
+    (request,) = talk.requested()
+    talk.feed.disconnected(talk.key(), talk.now)
+    talk.reply(request, 99)
+    talk.wait(10, alive=False)
+    assert not talk.live
+    assert talk.requested() == []
+
+
+# Books by request, unchained: held against snapshots
+
+
+def unchained(monkeypatch, count: int = 1, **options) -> Talk:
+    talk = Talk(monkeypatch, FakeVenue(**UNCHAINED), count, verify_s=60, **options)
+    talk.accept()
+    talk.wait(2.5)
+    for number, request in enumerate(talk.requested()):
+        talk.stream("delta", coin=number, last=9, bids=[(1, 1)])
+        talk.reply(request, 10, [(100, 1), (99, 1)])
+    assert talk.live
+    return talk
+
+
+def verification(talk: Talk):
+    """The next request, within the interval."""
+    for _ in range(70):
+        talk.wait(1, step=1)
+        found = talk.requested()
+        if found:
+            return found[0]
+    raise AssertionError("not verified")
+
+
+def test_deltas_are_held_before_an_unchained_book_is_asked_for(monkeypatch):
+    talk = Talk(monkeypatch, FakeVenue(**UNCHAINED))
+    talk.accept()
+    talk.wait(1.5)
+    assert talk.requested() == []
+    talk.stream("delta", last=10, bids=[(98, 1)])
+    talk.wait(1)
+    (request,) = talk.requested()
+    talk.stream("delta", last=20, bids=[(97, 1)])
+    # It is older than the first one held: what is between is not known.
+    talk.reply(request, 5, [(100, 1)])
+    assert not talk.live
+    talk.wait(1)
+    (request,) = talk.requested()
+    talk.reply(request, 15, [(100, 2)])
+    assert (talk.live, talk.levels()) == (True, [(100, 2), (97, 1)])
+
+
+def test_a_refused_message_among_the_held_ones_is_no_hole_in_the_book(monkeypatch):
+    talk = Talk(monkeypatch, FakeVenue(**UNCHAINED))
+    talk.accept()
+    talk.stream("delta", last=10, bids=[(98, 1)])
+    talk.stream("refused")  # 20
+    talk.stream("delta", last=30, bids=[(97, 1)])
+    talk.wait(2.5)
+    (request,) = talk.requested()
+    talk.reply(request, 15, [(100, 1)])
+    assert not talk.live
+    talk.wait(1)
+    (request,) = talk.requested()
+    talk.reply(request, 35, [(100, 2)])
+    assert (talk.live, talk.levels()) == (True, [(100, 2)])
+
+
+def test_a_lost_delta_is_repaired_within_the_interval(monkeypatch):
+    talk = unchained(monkeypatch)
+    # 20 removed 99, and was lost.
+    talk.stream("delta", last=30, bids=[(98, 3)])
+    assert talk.levels() == [(100, 1), (99, 1), (98, 3)]
+    request = verification(talk)
+    talk.stream("delta", last=50, bids=[(97, 4)])
+    events = talk.reply(request, 40, [(100, 1), (98, 3)])
+    assert [(each.kind, getattr(each, "reason", None)) for each in events] == [
+        ("snapshot", None), ("status", "repaired"), ("delta", None),
+    ]  # fmt: skip
+    assert (talk.live, talk.levels()) == (True, [(100, 1), (98, 3), (97, 4)])
+    assert talk.feed.bus.map.instrument_counters(0)["repairs"] == 1
+
+
+@pytest.mark.parametrize("connections", [1, 2])
+def test_a_sound_book_is_found_the_same_again_and_again(monkeypatch, connections):
+    talk = unchained(monkeypatch, connections=connections)
+    number = 20
+    for _ in range(3):
+        request = verification(talk)
+        # While the snapshot is on its way the second connection lags, and tells old sizes behind new ones.
+        for step in range(4):
+            number += 10
+            talk.stream("delta", 0, last=number, bids=[(98, number)])
+            if connections == 2 and step:
+                talk.stream("delta", 1, last=number - 10, bids=[(98, number - 10)])
+        levels = [(100, 1), (99, 1)]
+        assert talk.reply(request, number - 20, [*levels, (98, number - 20)]) == []
+    assert talk.live
+    assert talk.feed.bus.map.instrument_counters(0)["repairs"] == 0
+
+
+def test_an_older_snapshot_proves_nothing(monkeypatch):
+    talk = unchained(monkeypatch)
+    talk.stream("delta", last=30, bids=[(98, 3)])
+    request = verification(talk)
+    talk.reply(request, 29, [(1, 1)])
+    assert talk.levels()[0] == (100, 1)
+    talk.wait(5)
+    (request,) = talk.requested()
+    talk.reply(request, 30, [(100, 1), (99, 1), (98, 3)])
+    assert talk.feed.bus.map.instrument_counters(0)["repairs"] == 0
+
+
+def test_a_snapshot_ahead_of_the_stream_waits_for_it(monkeypatch):
+    talk = unchained(monkeypatch)
+    request = verification(talk)
+    talk.reply(request, 40, [(100, 1), (99, 1), (98, 3)])
+    assert talk.levels() == [(100, 1), (99, 1)]
+    talk.wait(1)
+    talk.stream("delta", last=40, bids=[(98, 3)])
+    talk.wait(3)
+    assert talk.feed.bus.map.instrument_counters(0)["repairs"] == 0
+    # It does not come: the last delta was lost.
+    request = verification(talk)
+    talk.reply(request, 50, [(100, 1), (99, 1), (98, 4)])
+    talk.wait(3)
+    assert talk.levels() == [(100, 1), (99, 1), (98, 4)]
+    assert talk.feed.bus.map.instrument_counters(0)["repairs"] == 1
+    # A snapshot's own time ahead of a quiet stream is no difference.
+    request = verification(talk)
+    talk.reply(request, 99, [(100, 1), (99, 1), (98, 4)])
+    talk.wait(3)
+    assert talk.feed.bus.map.instrument_counters(0)["repairs"] == 1
+    assert talk.live
+
+
+def test_a_connection_that_goes_while_a_book_is_verified_does_not_take_its_deltas_from_it(monkeypatch):
+    talk = unchained(monkeypatch, connections=2)
+    talk.stream("delta", 1, last=10)
+    request = verification(talk)
+    talk.stream("delta", 0, last=20, bids=[(98, 3)])
+    talk.feed.disconnected(talk.key(0), talk.now)
+    assert talk.live
+    talk.reply(request, 15, [(100, 1), (99, 1)])
+    assert talk.levels() == [(100, 1), (99, 1), (98, 3)]
+    assert talk.feed.bus.map.instrument_counters(0)["repairs"] == 0
+
+
+def test_a_refused_message_costs_an_unchained_book_and_it_comes_back(monkeypatch):
+    talk = unchained(monkeypatch)
+    request = verification(talk)
+    talk.stream("refused")
+    assert not talk.live
+    talk.reply(request, 40, [(100, 1)])
+    assert not talk.live  # it was asked for to compare, and nothing was held for it
+    talk.wait(3)
+    talk.reply(talk.requested()[0], 50, [(90, 1)])
+    assert talk.live
+    request = verification(talk)
+    talk.reply(request, 60, [(90, 1)])
+    assert talk.live
+
+
+def test_one_instrument_whose_snapshot_is_refused_does_not_keep_others_from_being_verified(monkeypatch):
+    talk = unchained(monkeypatch, 2)
+    talk.stream("refused", coin=1)
+    talk.wait(3)
+    seen = set()
+    for _ in range(200):
+        talk.wait(1, step=1)
+        for request in talk.requested():
+            seen.add(request.url)
+            talk.reply(request, 0, status=400 if "C1" in request.url else 500)
+    assert {url.rpartition("/")[2] for url in seen} == {"C0USDT", "C1USDT"}
+
+
+def test_verifications_spread_over_the_interval_and_keep_the_budget(monkeypatch):
+    venue = FakeVenue(**UNCHAINED, limits={"weight_per_minute": 200})
+    talk = Talk(monkeypatch, venue, 12, verify_s=60)
+    times: dict[str, list[int]] = {}
+    spent: list[int] = []
+    for second in range(300):
+        talk.accept()
+        talk.wait(1, step=1)
+        for request in talk.requested():
+            spent.append(second)
+            times.setdefault(request.url, []).append(second)
+            talk.reply(request, 1000 + second)
+    assert all(len(each) >= 4 for each in times.values())
+    assert len(times) == 12
+    for second in range(300):
+        assert sum(10 for each in spent if second <= each < second + 60) <= 200
+
+
+def test_forms_of_books_beside_each_other_in_one_product(monkeypatch):
+    channels = (Channel(name="book", form="whole"), Channel(name="book", form="diff", by_request=True))
+    venue = FakeVenue(**(BY_REQUEST | {"channels": channels}))
+    talk = Talk(monkeypatch, venue)
+    talk.accept()
+    assert talk.requested() == []
+    talk.stream("refresh", last=1, bids=[(1, 1)])
+    assert talk.live
+    talk = Talk(monkeypatch, venue, book="diff")
+    talk.accept()
+    assert len(talk.requested()) == 1
