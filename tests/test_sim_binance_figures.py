@@ -51,6 +51,8 @@ def hear(endpoint: str, path: str, *streams: str, seconds: int = 65, **knobs) ->
     ("endpoint", "path", "stream", "fields", "inner"),
     [
         ("spot", "/ws", "btcusdt@ticker", SPOT_TICKER, ""),
+        ("spot", "/ws", "btcusdt@miniTicker", "e E s c o h l v q", ""),
+        ("usdm", "/market/ws", "btcusdt@miniTicker", "e E s c o h l v q ps st", ""),
         ("spot", "/ws", "btcusdt@kline_1s", "e E s k", KLINE),
         ("spot", "/ws", "btcusdt@kline_1M", "e E s k", KLINE),
         ("spot", "/ws", "btcusdt@kline_1d@+08:00", "e E s k", KLINE),

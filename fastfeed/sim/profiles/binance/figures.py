@@ -26,8 +26,8 @@ FORCED_SHARE = 16
 
 def figure_stream(kind: str, product: Product, flow: Flow, index: Flow, writer: Writer) -> Stream | None:
     """Return the stream of a kind; None if there is no such. `index` is the flow of what the contract is on."""
-    if kind == "ticker":
-        return TickerStream(writer, flow, product.ticker_ms * 1_000_000)
+    if kind in ("ticker", "miniTicker"):
+        return TickerStream(writer, flow, product.ticker_ms * 1_000_000, is_mini=kind == "miniTicker")
     if product is SPOT:
         return None
     match kind:
@@ -46,10 +46,13 @@ class TickerStream:
     {"e":"24hrTicker","E":1,"s":"BTCUSDT","p":"-1.0","P":"-1.000","w":"99.5","x":"100.0","c":"99.0","Q":"1.0","b":"99.0",
     "B":"1.0","a":"99.1","A":"1.0","o":"100.0","h":"100.0","l":"99.0","v":"2.0","q":"199.0","O":0,"C":1,"F":1,"L":2,
     "n":2}; USD-M has none of x, b, B, a, A, and ends with "ps":"BTCUSDT","st":1
+    The mini one: {"e":"24hrMiniTicker","E":1,"s":"BTCUSDT","c":"99.0","o":"100.0","h":"100.0","l":"99.0","v":"2.0",
+    "q":"199.0"}; on USD-M with the same end
     """
 
-    def __init__(self, writer: Writer, flow: Flow, interval: int) -> None:
+    def __init__(self, writer: Writer, flow: Flow, interval: int, is_mini: bool) -> None:
         self.interval = interval
+        self._is_mini = is_mini
         self._writer = writer
         self._book = flow.book
         price = flow.book.top()[0]
@@ -81,25 +84,30 @@ class TickerStream:
 
     def _message(self, ts: int, last: Trade) -> bytes:
         writer = self._writer
+        head = f'"E":{ts // writer.unit},"s":"{writer.symbol}"'
+        close = f'"c":"{writer.price(last.px)}"'
+        day = (
+            f'"o":"{writer.price(self._open)}","h":"{writer.price(self._high)}","l":"{writer.price(self._low)}",'
+            f'"v":"{writer.size(self._size)}","q":"{writer.worth(self._worth)}"'
+        )
+        end = "" if writer.is_spot else f',"ps":"{writer.pair}","st":1'
+        if self._is_mini:
+            return f'{{"e":"24hrMiniTicker",{head},{close},{day}{end}}}'.encode()
         change = last.px - self._open
-        begin, now = writer.price(self._open), ts // writer.unit
-        first = quote = end = ""
+        before = quote = ""
         if writer.is_spot:
             bid, bid_sz, ask, ask_sz = self._book.top()
-            first = f'"x":"{begin}",'
+            before = f'"x":"{writer.price(self._open)}",'
             quote = (
                 f'"b":"{writer.price(bid)}","B":"{writer.size(bid_sz)}",'
                 f'"a":"{writer.price(ask)}","A":"{writer.size(ask_sz)}",'
             )
-        else:
-            end = f',"ps":"{writer.pair}","st":1'
         return (
-            f'{{"e":"24hrTicker","E":{now},"s":"{writer.symbol}","p":"{"-" * (change < 0)}{writer.price(abs(change))}",'
-            f'"P":"{Decimal(100 * change) / self._open:.3f}","w":"{writer.price(self._worth // self._size)}",{first}'
-            f'"c":"{writer.price(last.px)}","Q":"{writer.size(last.sz)}",{quote}"o":"{begin}",'
-            f'"h":"{writer.price(self._high)}","l":"{writer.price(self._low)}","v":"{writer.size(self._size)}",'
-            f'"q":"{writer.worth(self._worth)}","O":{(ts - DAY_NS) // writer.unit},"C":{now},"F":{self._first_id},'
-            f'"L":{last.trade_id},"n":{last.trade_id - self._first_id + 1}{end}}}'
+            f'{{"e":"24hrTicker",{head},"p":"{"-" * (change < 0)}{writer.price(abs(change))}",'
+            f'"P":"{Decimal(100 * change) / self._open:.3f}","w":"{writer.price(self._worth // self._size)}",{before}'
+            f'{close},"Q":"{writer.size(last.sz)}",{quote}{day},"O":{(ts - DAY_NS) // writer.unit},'
+            f'"C":{ts // writer.unit},"F":{self._first_id},"L":{last.trade_id},'
+            f'"n":{last.trade_id - self._first_id + 1}{end}}}'
         ).encode()
 
 
