@@ -343,15 +343,17 @@ def _check_feed(feed: Feed, path: str, found: _Problems) -> None:
 
 
 def _check_forms(feed: Feed, path: str, found: _Problems) -> None:
-    """Refuse a form of a channel, or a length of bars, that none of the products has."""
+    """Refuse a form of a channel that none of the products has, and a length of bars that one of them lacks."""
     for channel, key in (("book", "book"), ("trade", "trades")):
         forms = dict.fromkeys(row.form for product in feed.products for row in product.channels if row.name == channel)
         wanted = getattr(feed, key)
         if wanted and wanted not in forms:
             found.add(f"{path}.{key}", f"one of {', '.join(filter(None, forms))}", f"{wanted!r}")
-    bars = dict.fromkeys(interval for product in feed.products for interval in product.bars)
-    if bars and feed.bar_interval not in bars:
-        found.add(f"{path}.bar_interval", f"one of {', '.join(bars)}", f"{feed.bar_interval!r}")
+    for product in feed.products:
+        if product.bars and feed.bar_interval not in product.bars:
+            known = ", ".join(product.bars)
+            expected = f"a length of bars of {feed.venue} {product.name} ({known})"
+            found.add(f"{path}.bar_interval", expected, f"{feed.bar_interval!r}")
 
 
 def _check_instruments(names: Sequence[str], path: str, found: _Problems) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import string
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from sortedcontainers import SortedDict
+
+from fastfeed_core.decimal import parse_any
 
 
 class OracleBook:
@@ -133,7 +136,7 @@ class StrictBinance:
     Parameters
     ----------
     px_exp, sz_exp : of the one instrument
-    topics : channel ("book", "bbo", "trade") by topic
+    topics : channel by topic; bars are of one minute
     """
 
     MAX_MS = (2**63 - 1) // 10**6
@@ -156,7 +159,9 @@ class StrictBinance:
         if len(outer) < 2 or outer["stream"] not in self.topics:
             return None
         channel = self.topics[outer["stream"]]
-        return {"book": self._depth, "bbo": self._quote, "trade": self._trade}[channel](outer["data"])
+        readers = {"book": self._depth, "bbo": self._quote, "trade": self._trade, "ticker": self._ticker,
+                   "bar": self._bar, "liquidation": self._forced_order}  # fmt: skip
+        return readers[channel](outer["data"])
 
     def _known(self, value: Any, names: set[str]) -> dict[str, Any]:
         """The fields of these names; others do not matter."""
@@ -233,3 +238,68 @@ class StrictBinance:
         return {"kind": "trade", "trade_id": self._count(fields[own]), "px": self._amount(fields["p"], self.px_exp),
                 "sz": self._amount(fields["q"], self.sz_exp), "side": "sell" if fields["m"] else "buy",
                 "ts_event": fields["T"], "ts_send": fields["E"]}  # fmt: skip
+
+    def _letters(self, data: Any, required: str) -> dict[str, Any]:
+        """The fields whose names have one letter, none of them twice."""
+        fields = self._known(data, set(string.ascii_letters))
+        if not set(required) <= fields.keys():
+            raise Refused("a field is missing")
+        return fields
+
+    def _figure(self, value: Any, signed: bool = False) -> Decimal | None:
+        """A number of any exponent; None where the venue says that it has none."""
+        if value is None or value == "":
+            return None
+        text = value if isinstance(value, str) else getattr(value, "text", None)
+        if text is None or NUMBER.fullmatch(text) is None:
+            raise Refused(f"no number: {value!r}")
+        try:
+            digits, exponent = parse_any(text.encode())
+        except ValueError as error:
+            raise Refused(str(error)) from None
+        if digits < 0 and not signed:
+            raise Refused("negative")
+        return Decimal(digits).scaleb(exponent)
+
+    def _ticker(self, data: Any) -> dict[str, Any] | None:
+        fields = self._letters(data, "eEs")
+        if fields["s"] != self.symbol:
+            raise Refused("symbol")
+        ts = self._count(fields["E"], self.MAX_MS) * 10**6
+        found: dict[str, Any] = {}
+        if fields["e"] == "24hrTicker":
+            fields = self._letters(data, "cv")
+            found = {"last": self._figure(fields["c"]), "volume": self._figure(fields["v"])}
+        elif fields["e"] == "markPriceUpdate":
+            fields = self._letters(data, "pirT")
+            due = self._count(fields["T"], self.MAX_MS) * 10**6
+            found = {"mark_price": self._figure(fields["p"]), "index_price": self._figure(fields["i"]),
+                     "funding_rate": self._figure(fields["r"], signed=True),
+                     "next_funding_time": due or None}  # fmt: skip
+        else:
+            raise Refused("e")
+        found = {name: value for name, value in found.items() if value is not None}
+        return {"kind": "ticker", "ts_event": ts, "ts_send": ts, **found} if found else None
+
+    def _bar(self, data: Any) -> dict[str, Any]:
+        fields = self._letters(data, "eEsk")
+        bar = self._letters(fields["k"], "tsiohlcvx")
+        if (fields["e"], fields["s"], bar["s"], bar["i"]) != ("kline", self.symbol, self.symbol, "1m"):
+            raise Refused("e, s or i")
+        volume = None if bar["v"] is None or bar["v"] == "" else self._figure(bar["v"])
+        if volume is None or not isinstance(bar["x"], bool):
+            raise Refused("v or x")
+        ts = self._count(fields["E"], self.MAX_MS) * 10**6
+        prices = {name: self._amount(bar[name[0]], self.px_exp) for name in ("open", "high", "low", "close")}
+        return {"kind": "bar", "ts_event": ts, "ts_send": ts, "start": self._count(bar["t"], self.MAX_MS) * 10**6,
+                "interval": 60, "volume": volume, "closed": bar["x"], **prices}  # fmt: skip
+
+    def _forced_order(self, data: Any) -> dict[str, Any]:
+        fields = self._letters(data, "eEo")
+        order = self._letters(fields["o"], "sSpqT")
+        if fields["e"] != "forceOrder" or order["s"] != self.symbol or order["S"] not in ("BUY", "SELL"):
+            raise Refused("e, s or S")
+        return {"kind": "liquidation", "side": order["S"].lower(), "px": self._amount(order["p"], self.px_exp),
+                "sz": self._amount(order["q"], self.sz_exp),
+                "ts_event": self._count(order["T"], self.MAX_MS) * 10**6,
+                "ts_send": self._count(fields["E"], self.MAX_MS) * 10**6}  # fmt: skip

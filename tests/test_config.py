@@ -100,7 +100,8 @@ def test_sandbox_replaces_what_endpoints_leave():
         (feed("endpoints = {wss = 1}"), "feed[0].endpoints.wss", "(did you mean ws?)"),
         (feed('venue = "binanse"'), "feed[0].venue", "'binanse' (did you mean binance?)"),
         (feed('channels = ["book", "trad"]'), "feed[0].channels[1]", "'trad' (did you mean trade?)"),
-        (feed('channels = ["orders"]'), "feed[0].channels[0]", "a channel of binance spot (book, bbo, trade)"),
+        (feed('channels = ["orders"]'), "feed[0].channels[0]", "a channel of binance spot (book, bbo, "),
+        (feed('channels = ["liquidation"]'), "feed[0].channels[0]", "trade, ticker, bar) / 'liquidation'"),
         (feed('channels = ["book", "book"]'), "feed[0].channels[1]", "each channel once / 'book' again"),
         (feed("channels = []"), "feed[0].channels", "one channel or more"),
         (feed('channels = "book"'), "feed[0].channels", "a list / 'book'"),
@@ -114,6 +115,7 @@ def test_sandbox_replaces_what_endpoints_leave():
         (feed('connections = "2"'), "feed[0].connections", "an integer / '2'"),
         (feed('depth_speed = "fast"'), "feed[0].depth_speed", "milliseconds"),
         (feed("snapshot_levels = 5001"), "feed[0].snapshot_levels", "1 to 5000 / 5001"),
+        (feed('bar_interval = "2m"'), "feed[0].bar_interval", "a length of bars of binance spot (1s, 1m, "),
         (feed('trades = "all"'), "feed[0].trades", "one of raw, aggregate / 'all'"),
         (feed("sandbox = 1"), "feed[0].sandbox", "true or false / 1"),
         (feed("endpoints = 1"), "feed[0].endpoints", "a table / 1"),
@@ -150,6 +152,16 @@ def test_what_cannot_work_is_refused_with_its_place(text, path, says):
     assert says in found
 
 
+def test_a_length_of_bars_must_be_one_of_each_product():
+    seconds = feed('bar_interval = "1s"')
+    (only,) = read_config(seconds).feeds
+    assert only.options.bar_interval == "1s"
+    path, says = refusal(seconds.replace('"BTC/USDT"', '"BTC/USDT", "BTC/USDT:USDT"'))
+    assert path == "feed[0].bar_interval"
+    assert says.startswith("a length of bars of binance usdm (1m, ")
+    assert says.endswith(" / '1s'")
+
+
 def test_all_problems_are_found_at_once():
     text = """
     [bus]
@@ -158,7 +170,7 @@ def test_all_problems_are_found_at_once():
     [[feed]]
     venue = "binance"
     instruments = ["BTC/USDT"]
-    channels = ["book", "ticker"]
+    channels = ["book", "liquidation"]
     color = "red"
     [[feed]]
     venue = "binance"

@@ -312,11 +312,15 @@ def test_recorded_listing_agrees_with_ccxt(product, oracle):
 # What we send
 
 
-def topic(instrument, name, options=None):
-    """The one topic of a channel."""
+def topics(instrument, name, options=None):
     options = options or Options()
     row = binance.product_of(instrument).channel(name, options, instrument.kind)
-    (found,) = binance.topics(instrument, row, options)
+    return binance.topics(instrument, row, options)
+
+
+def topic(instrument, name, options=None):
+    """The one topic of a channel."""
+    (found,) = topics(instrument, name, options)
     return found
 
 
@@ -335,8 +339,33 @@ def test_topics_and_paths_of_each_product():
     assert topic(one(quarterly()), "bbo").text == "btcusdt_260925@bookTicker"
 
 
+def test_figures_are_spread_over_streams_and_stand_on_the_path_of_figures():
+    spot, usdm = one(spot_row()), one(usdm_row())
+    assert topics(spot, "ticker") == (Topic("/stream", "btcusdt@ticker"),)
+    assert topics(usdm, "ticker") == (
+        Topic("/market/stream", "btcusdt@ticker"),
+        Topic("/market/stream", "btcusdt@markPrice@1s"),
+    )
+    assert topic(usdm, "liquidation") == Topic("/market/stream", "btcusdt@forceOrder")
+    assert topic(spot, "bar") == Topic("/stream", "btcusdt@kline_1m")
+    assert topic(spot, "bar", Options(bar_interval="1s")).text == "btcusdt@kline_1s"
+    assert topic(usdm, "bar", Options(bar_interval="7d")) == Topic("/market/stream", "btcusdt@kline_1w")
+
+
+def test_every_length_of_bars_is_a_stream_of_its_own():
+    for product, found in ((SPOT, one(spot_row())), (USDM, one(usdm_row()))):
+        texts = [topic(found, "bar", Options(bar_interval=interval)).text for interval in product.bars]
+        assert len(set(texts)) == len(product.bars)
+        assert all(re.fullmatch(r"btcusdt@kline_\d{1,2}[smhdw]", text, re.ASCII) for text in texts)
+
+
+def test_spot_has_no_liquidations():
+    with pytest.raises(ValueError, match=r"expected a channel of spot .*, was 'liquidation'"):
+        topics(one(spot_row()), "liquidation")
+
+
 def test_channel_that_is_not_offered_is_refused():
-    with pytest.raises(ValueError, match=r"expected a channel of spot \(book, bbo, trade\), was 'orders'"):
+    with pytest.raises(ValueError, match=r"expected a channel of spot \(book, bbo, trade, ticker, bar\), was 'orders'"):
         topic(one(spot_row()), "orders")
 
 

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
 from fastfeed.errors import FastfeedError, MalformedReply, RateLimited, RequestRefused, VenueDown
-from fastfeed.instrument import Instrument, Status, derive_exponents, plain
+from fastfeed.instrument import Instrument
+from fastfeed.venues.binance_listing import read_row
 from fastfeed.venues.spec import (
     Ack,
     Call,
@@ -38,6 +37,10 @@ from fastfeed.venues.spec import (
 
 ID = "binance"
 
+# Of both products; a week is the venue's 1w.
+_BARS = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "7d")
+_INTERVALS = {"7d": "1w"}
+
 SPOT = Product(
     name="spot",
     kinds=("spot",),
@@ -56,9 +59,15 @@ SPOT = Product(
         Channel(name="bbo", topics=("{symbol}@bookTicker",), path="/stream"),
         Channel(name="trade", form="raw", topics=("{symbol}@trade",), path="/stream"),
         Channel(name="trade", form="aggregate", topics=("{symbol}@aggTrade",), path="/stream"),
+        # Individual Symbol Ticker Streams
+        Channel(name="ticker", topics=("{symbol}@ticker",), path="/stream", note="last and volume of 24 hours"),
+        # Kline/Candlestick Streams for UTC
+        Channel(name="bar", topics=("{symbol}@kline_{interval}",), path="/stream"),
     ),
     # rest-api.md, Market Data endpoints, Order book
     snapshots=(SnapshotSize(100, 5), SnapshotSize(500, 25), SnapshotSize(1000, 50), SnapshotSize(5000, 250)),
+    # web-socket-streams.md, Kline/Candlestick Streams for UTC; months have no fixed length
+    bars=("1s", *_BARS),
     # web-socket-streams.md, General WSS information and WebSocket Limits; rest-api.md, LIMITS
     limits=Limits(
         topics_per_connection=1024,
@@ -96,6 +105,22 @@ USDM = Product(
         Channel(name="trade", form="raw", topics=("{symbol}@trade",), path=_PUBLIC),
         # websocket-market-streams/Aggregate-Trade-Streams, Stream Name
         Channel(name="trade", form="aggregate", topics=("{symbol}@aggTrade",), path=_MARKET),
+        # websocket-market-streams/Individual-Symbol-Ticker-Streams and Mark-Price-Stream, Stream Name
+        Channel(
+            name="ticker",
+            topics=("{symbol}@ticker", "{symbol}@markPrice@1s"),
+            path=_MARKET,
+            note="last, volume of 24 hours, mark, index, funding; what is delivered has no funding",
+        ),
+        # websocket-market-streams/Kline-Candlestick-Streams, Stream Name
+        Channel(name="bar", topics=("{symbol}@kline_{interval}",), path=_MARKET),
+        # websocket-market-streams/Liquidation-Order-Streams, Stream Description
+        Channel(
+            name="liquidation",
+            topics=("{symbol}@forceOrder",),
+            path=_MARKET,
+            note="the latest of each second, as its order was placed",
+        ),
     ),
     # market-data/rest-api/Order-Book, Request Weight: these sizes only
     snapshots=(
@@ -107,6 +132,8 @@ USDM = Product(
         SnapshotSize(500, 10),
         SnapshotSize(1000, 20),
     ),
+    # common-definition, Kline/Candlestick chart intervals; no seconds
+    bars=_BARS,
     # websocket-market-streams, Connect; general-info, IP Limits
     limits=Limits(
         topics_per_connection=1024,
@@ -152,10 +179,7 @@ def check_options(options: Options) -> list[tuple[str, str]]:
     return wrong
 
 
-# Listing. Rows are read one by one, so that a malformed row costs itself and not the listing.
-
-_Name = Annotated[str, msgspec.Meta(min_length=1)]
-_Millis = Annotated[int, msgspec.Meta(ge=0, le=(2**63 - 1) // 10**6)]  # ns since the epoch fit an int64
+# Listing; its rows are read one by one, in binance_listing
 
 
 class _Listing(msgspec.Struct, rename="camel"):
@@ -165,59 +189,6 @@ class _Listing(msgspec.Struct, rename="camel"):
 
 class _Shape(msgspec.Struct, rename="camel"):
     contract_type: str | None = None
-
-
-class _Filter(msgspec.Struct, rename="camel"):
-    filter_type: str
-    tick_size: Decimal | None = None
-    max_price: Decimal | None = None
-    step_size: Decimal | None = None
-    max_qty: Decimal | None = None
-
-
-class _Row(msgspec.Struct, rename="camel"):
-    symbol: _Name
-    base_asset: _Name
-    quote_asset: _Name
-    filters: list[_Filter]
-    status: str = ""
-    # USD-M only
-    contract_type: str = ""
-    delivery_date: _Millis = 0
-    margin_asset: str = ""
-
-
-# filters.md, PRICE_FILTER and LOT_SIZE. The fields called ...Precision are not the steps, on either product.
-_PRICE, _LOT = "PRICE_FILTER", "LOT_SIZE"
-
-# Delivery date of what is never delivered; also given for listed contracts without a type (seen in 2021: BTCSTUSDT).
-_NEVER = 4133404800000
-
-# ccxt's codes for assets that Binance names differently
-_CURRENCIES = {"XBT": "BTC", "BCHSV": "BSV", "YOYO": "YOYOW"}
-
-# enums.md, Symbol status; common-definition, Contract status. Others have appeared unannounced, and are unknown.
-_STATUS: dict[str, Status] = {
-    "TRADING": "trading",
-    "CANCEL_ONLY": "cancel_only",
-    "HALT": "halted",
-    "BREAK": "halted",
-    "AUCTION_MATCH": "halted",
-    "TRADING_HALT": "halted",
-    "DOWN": "halted",
-    "PENDING_TRADING": "pending",
-    "PRE_TRADING": "pending",
-    "POST_TRADING": "closed",
-    "END_OF_DAY": "closed",
-    "PRE_DELIVERING": "closed",
-    "DELIVERING": "closed",
-    "DELIVERED": "closed",
-    "PRE_SETTLE": "closed",
-    "SETTLING": "closed",
-    "CLOSE": "closed",
-    "PRE_DELISTING": "closed",
-    "DELISTING": "closed",
-}
 
 
 def read_listing(body: bytes | str, product: Product | None) -> Page:
@@ -237,75 +208,7 @@ def read_listing(body: bytes | str, product: Product | None) -> Page:
 
 
 def read_instrument(row: msgspec.Raw, product: Product) -> Instrument:
-    try:
-        return _instrument(msgspec.json.decode(row, type=_Row), product)
-    except (ValueError, UnicodeError) as error:
-        raise ValueError(f"{_symbol_of(row)}: {error}") from None
-
-
-def _instrument(row: _Row, product: Product) -> Instrument:
-    filters = {each.filter_type: each for each in row.filters}
-    price, lot = filters.get(_PRICE), filters.get(_LOT)
-    if price is None or price.tick_size is None:
-        raise ValueError(f"expected a {_PRICE} with a tickSize, was none")
-    if lot is None or lot.step_size is None:
-        raise ValueError(f"expected a {_LOT} with a stepSize, was none")
-    # filters.md: a limit of 0 is no limit
-    px_exp, sz_exp = derive_exponents(price.tick_size, lot.step_size, price.max_price or None, lot.max_qty or None)
-
-    base, quote_ = _currency(row.base_asset), _currency(row.quote_asset)
-    kind: Literal["spot", "swap", "future"] = "spot"
-    settle = expiry = None
-    unified = f"{base}/{quote_}"
-    if product is USDM:
-        settle = _currency(row.margin_asset)
-        if settle != quote_:
-            raise ValueError(f"expected a contract that settles in {quote_}, was {settle or 'none'}")
-        unified = f"{unified}:{settle}"
-        kind = "swap"
-        if not row.contract_type.endswith("PERPETUAL") and row.delivery_date != _NEVER:
-            kind = "future"
-            if not row.delivery_date:
-                raise ValueError(f"expected a deliveryDate of a {row.contract_type} contract, was none")
-            expiry = row.delivery_date * 10**6
-            day = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=row.delivery_date)
-            unified = f"{unified}-{day:%y%m%d}"
-    return Instrument(
-        venue=ID,
-        symbol=row.symbol,
-        name=f"{ID}:{unified}",
-        kind=kind,
-        base=base,
-        quote=quote_,
-        settle=settle,
-        tick_size=plain(price.tick_size),
-        lot_size=plain(lot.step_size),
-        contract_size=Decimal(1),
-        contract_unit=base,
-        inverse=False,
-        expiry=expiry,
-        strike=None,
-        option_type=None,
-        status=_STATUS.get(row.status, "unknown"),
-        px_exp=px_exp,
-        sz_exp=sz_exp,
-    )
-
-
-def _currency(asset: str) -> str:
-    code = asset.upper()
-    return _CURRENCIES.get(code, code)
-
-
-def _symbol_of(row: msgspec.Raw) -> str:
-    """The symbol of a row that may be malformed, or the row's beginning."""
-    try:
-        match msgspec.json.decode(row):
-            case {"symbol": str(symbol)}:
-                return symbol
-    except (ValueError, UnicodeError):
-        pass
-    return repr(bytes(row)[:40])
+    return read_row(row, ID, is_contract=product is USDM)
 
 
 # Subscriptions: web-socket-streams.md, Live Subscribing/Unsubscribing to streams
@@ -313,8 +216,11 @@ def _symbol_of(row: msgspec.Raw) -> str:
 
 def topics(instrument: Instrument, channel: Channel, options: Options) -> tuple[Topic, ...]:
     speed = f"@{options.depth_speed}" if options.depth_speed else ""
+    interval = _INTERVALS.get(options.bar_interval, options.bar_interval)
     symbol = instrument.symbol.lower()
-    return tuple(Topic(channel.path, text.format(symbol=symbol, speed=speed)) for text in channel.topics)
+    return tuple(
+        Topic(channel.path, text.format(symbol=symbol, speed=speed, interval=interval)) for text in channel.topics
+    )
 
 
 def status_topics(product: Product, instruments: Sequence[Instrument]) -> tuple[Topic, ...]:

@@ -7,6 +7,7 @@ A frame is `{"stream":"<topic>","data":{...}}`; the topic names the route. Paylo
     trade   {"e":"trade","E":ms,["T":ms,]"s":..,"t":id,"p":"px","q":"sz",["T":ms|"X":..],"m":bool,["M":bool]}
     agg     {"e":"aggTrade","E":ms,"s":..,"a":id,"p":"px","q":"sz",["nq":..,]"f":..,"l":..,"T":ms,"m":bool,[..]}
 
+What comes a few times a second at most (tickers, bars, liquidations) is read in `binance_figures`.
 Spot chains its deltas by U == last u + 1, futures by pu == last u; both become (prev_seq, last_seq]. E is the time of
 sending, T that of the event; where T is missing E stands for both. `m` true: the buyer was the maker, the taker sold.
 Source: web-socket-streams.md, "Diff. Depth Stream" and its neighbours; USD-M "Diff. Book Depth Streams".
@@ -29,6 +30,7 @@ from fastfeed_core.cursor cimport (
     span_is,
     span_word,
 )
+from fastfeed_core.decoders.binance_figures cimport read_binance_figures
 from fastfeed_core.decoders.fields cimport (
     cursor_ms,
     cursor_pairs,
@@ -45,6 +47,7 @@ from fastfeed_core.event cimport (
     ABSENT,
     CHANNEL_BBO,
     CHANNEL_BOOK,
+    CHANNEL_TRADE,
     EVENT_BBO,
     EVENT_CONTROL,
     EVENT_DELTA,
@@ -512,11 +515,13 @@ cdef int _read_frame(Cursor* c, Routes* routes, Event* event) noexcept nogil:
     c.p = data
     if route.channel == CHANNEL_BOOK:
         return _read_depth(c, route, event)
-    return _read_quote_or_trade(c, route, event)
+    if route.channel == CHANNEL_BBO or route.channel == CHANNEL_TRADE:
+        return _read_quote_or_trade(c, route, event)
+    return read_binance_figures(c, route, event)
 
 
 cdef int decode_binance(const char* p, Py_ssize_t size, Routes* routes, Event* event, bint* fallback) noexcept nogil:
-    """Decode one frame; `fallback` tells that a market-data frame was not of the expected shape, though it is valid."""
+    """Decode one frame; `fallback` tells that one with a scanner was not of the expected shape, though it is valid."""
     cdef const char* start = p
     cdef const char* end = p + size
     cdef const char* topic
@@ -538,14 +543,15 @@ cdef int decode_binance(const char* p, Py_ssize_t size, Routes* routes, Event* e
             elif route.channel == CHANNEL_BBO:
                 if _scan_bbo(p, end, route, event):
                     return OK
-            elif _scan_trade(p, end, route, event):
+            elif route.channel == CHANNEL_TRADE and _scan_trade(p, end, route, event):
                 return OK
     event.route = NULL
     c.p = start
     c.end = end
     status = _read_frame(&c, routes, event)
     event.offset = c.p - start
-    fallback[0] = status == OK and event.route != NULL
+    route = <Route*>event.route
+    fallback[0] = status == OK and route != NULL and route.channel <= CHANNEL_TRADE
     return status
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from fastfeed.sim.interface import Knobs, Publication, Reply, Request
 from fastfeed.sim.market import Instrument, Market, TrueBook, dense_ids, shared_ids
+from fastfeed.sim.profiles.binance.messages import Writer
 from fastfeed.sim.profiles.binance.products import (
     PRODUCTS,
     SPOT,
@@ -18,7 +19,7 @@ from fastfeed.sim.profiles.binance.products import (
 )
 from fastfeed.sim.profiles.binance.rest import Depth, Rest
 from fastfeed.sim.profiles.binance.session import BinanceSession, open_session
-from fastfeed.sim.profiles.binance.streams import BinanceStreams, Writer
+from fastfeed.sim.profiles.binance.streams import BinanceStreams
 from fastfeed.sim.replay import Timeline
 
 

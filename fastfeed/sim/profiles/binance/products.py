@@ -22,7 +22,8 @@ class Product:
     """One product of the venue.
 
     `depth_weights` are (greatest limit, weight) pairs. `decimals` is how many decimals every price and size has on the
-    wire, None for those of tick and lot. `routes` are the first parts of a WebSocket path that select streams.
+    wire, None for those of tick and lot. `routes` are the first parts of a WebSocket path that select streams. `bars`
+    are the lengths of bars; `ticker_ms`, `bar_ms` and `depth_ms` how often their streams speak.
     """
 
     name: str
@@ -38,10 +39,15 @@ class Product:
     listing_weight: int
     decimals: int | None
     routes: tuple[str, ...]
+    ticker_ms: int
+    bar_ms: int
+    bars: tuple[str, ...]
     has_microseconds: bool
     announces_shutdown: bool
     lifetime_s: float = 24 * 3600
 
+
+_BARS = ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "1M")
 
 SPOT = Product(
     name="spot",
@@ -57,6 +63,9 @@ SPOT = Product(
     listing_weight=20,
     decimals=8,
     routes=(),
+    ticker_ms=1000,
+    bar_ms=2000,
+    bars=("1s", *_BARS),
     has_microseconds=True,
     announces_shutdown=True,
 )
@@ -75,6 +84,9 @@ USDM = Product(
     listing_weight=1,
     decimals=None,
     routes=("public", "market", "private"),
+    ticker_ms=2000,
+    bar_ms=250,
+    bars=_BARS,
     has_microseconds=False,
     announces_shutdown=False,
 )
