@@ -10,7 +10,7 @@ from fastfeed.sim.interface import Knobs, Publication, Reply, Request
 from fastfeed.sim.market import Instrument, Market, TrueBook, dense_ids
 from fastfeed.sim.profiles.krakenfutures.products import VENUE, instruments, listing_row
 from fastfeed.sim.profiles.krakenfutures.rest import Rest
-from fastfeed.sim.profiles.krakenfutures.session import Session
+from fastfeed.sim.profiles.krakenfutures.session import FuturesSession
 from fastfeed.sim.profiles.krakenfutures.streams import Contract, LiveSource
 from fastfeed.sim.replay import Timeline
 
@@ -69,9 +69,9 @@ class LiveProfile:
             each.flow.book.instrument.name: each for each in self._source.contracts.values()
         }
 
-    def connect(self, endpoint: str, path: str, query: Mapping[str, str], now: int) -> Session | Reply:
+    def connect(self, endpoint: str, path: str, query: Mapping[str, str], now: int) -> FuturesSession | Reply:
         """Open a connection; there is one path."""
-        return Session(self._source, self._knobs, now) if path == WS_PATH else Reply(404, b"Not Found")
+        return FuturesSession(self._source, self._knobs, now) if path == WS_PATH else Reply(404, b"Not Found")
 
     def rest(self, endpoint: str, request: Request, now: int) -> Reply:
         """Answer a REST call."""
@@ -86,9 +86,10 @@ class LiveProfile:
         return self._source.next_due()
 
     def reset(self, name: str) -> None:
-        """Count a book's changes from the start again, as after a restart of the engine."""
+        """Count a book's changes from the start again and forget its trades, as a restart of the engine does."""
         contract = self._contracts[name]
         contract.numbering.restart(contract.flow.book.sequence)
+        contract.recent.clear()
 
     def true_book(self, name: str) -> TrueBook:
         """Return the book as it was last shown, which is the true one between two events."""

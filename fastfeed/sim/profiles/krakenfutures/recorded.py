@@ -19,7 +19,7 @@ from fastfeed.sim.profiles.krakenfutures import adapt
 from fastfeed.sim.profiles.krakenfutures.live import WS_PATH
 from fastfeed.sim.profiles.krakenfutures.products import VENUE
 from fastfeed.sim.profiles.krakenfutures.rest import Rest
-from fastfeed.sim.profiles.krakenfutures.session import Session
+from fastfeed.sim.profiles.krakenfutures.session import FuturesSession
 from fastfeed.sim.profiles.krakenfutures.streams import RECENT, First
 from fastfeed.sim.profiles.krakenfutures.wire import trade_snapshot
 from fastfeed.sim.replay import Line, RecordedFrame, Recording, Timeline, read_capture
@@ -177,9 +177,9 @@ class RecordedProfile:
             return None
         return cls(RecordedSource(lines, knobs, speed, on_done), knobs)
 
-    def connect(self, endpoint: str, path: str, query: Mapping[str, str], now: int) -> Session | Reply:
+    def connect(self, endpoint: str, path: str, query: Mapping[str, str], now: int) -> FuturesSession | Reply:
         """Open a connection; there is one path."""
-        return Session(self._source, self._knobs, now) if path == WS_PATH else Reply(404, b"Not Found")
+        return FuturesSession(self._source, self._knobs, now) if path == WS_PATH else Reply(404, b"Not Found")
 
     def rest(self, endpoint: str, request: Request, now: int) -> Reply:
         """Answer a REST call."""

@@ -46,7 +46,6 @@ class Rest:
         self._source = source
         self._calls: dict[str, Callable[[Request, int], str]] = {
             "instruments": self._instruments,
-            "instruments/status": self._status,
             "tickers": self._tickers,
             "orderbook": self._book,
             "history": self._history,
@@ -72,19 +71,6 @@ class Rest:
         kinds = request.query.get("contractType", "").split(",")
         rows = [row for row in self._source.listing() if kinds == [""] or row["type"] in kinds]
         return f'"instruments":{_dump(rows)}'
-
-    def _status(self, request: Request, now: int) -> str:
-        rows = [
-            {
-                "tradeable": row["symbol"],
-                "experiencingDislocation": False,
-                "priceDislocationDirection": None,
-                "experiencingExtremeVolatility": False,
-                "extremeVolatilityInitialMarginMultiplier": 1,
-            }
-            for row in self._source.listing()
-        ]
-        return f'"instrumentStatus":{_dump(rows)}'
 
     def _tickers(self, request: Request, now: int) -> str:
         wanted = request.query.get("symbol")

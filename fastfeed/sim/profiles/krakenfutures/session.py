@@ -45,7 +45,7 @@ class Source(Protocol):
         """Return what a subscriber of the feed is sent first; None if that comes by itself."""
 
 
-class Session:
+class FuturesSession:
     """State of one connection."""
 
     endpoint = VENUE
