@@ -100,6 +100,7 @@ cdef void keep_drop(MarketState* m, Reason reason, uint16_t connection, int64_t 
         source.chain.in_step = False
         source.chain.epoch = m.epoch
         source.chain.behind = 0
+        source.chain.last = ABSENT
         source = source.next
     book_clear(&m.book)
     m.state = STATE_SYNCING
@@ -218,6 +219,21 @@ cdef void _delta(MarketState* m, Source* source, Event* event, int64_t ts_recv, 
         _gap(m, source, event, ts_recv)
 
 
+cdef bint _starts_again(MarketState* m, Source* source, const Event* event) noexcept nogil:
+    """A delta with a number that this source has passed, though it happened later: where it joins, nothing says.
+
+    What comes late or twice is no younger than what came before.
+    """
+    cdef Chain* chain = &source.chain
+    if event.kind != EVENT_DELTA or event.prev_seq == ABSENT or event.last_seq > chain.last \
+            or event.ts_event == ABSENT or chain.last_ts == ABSENT or event.ts_event <= chain.last_ts:
+        return False
+    if chain.epoch != m.epoch:
+        chain.epoch = m.epoch               # another source has told already
+        return False
+    return True
+
+
 cdef void _reset(MarketState* m, Source* source, Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
     """A delta behind which the numbers start again: it joins at `prev_seq` and nowhere else."""
     if source.chain.epoch != m.epoch:
@@ -318,6 +334,7 @@ cdef void _snapshot(MarketState* m, Source* source, Event* event, int64_t ts_rec
     if chain.last != ABSENT and event.last_seq < chain.last:
         restarts = _restart(m, source)
     chain.last = event.last_seq
+    chain.last_ts = event.ts_event
     chain.ahead = 0
     if m.state == STATE_LIVE and not restarts and _others_in_step(m, source):
         if chain.epoch != m.epoch:
@@ -371,6 +388,8 @@ cdef void keep_levels(Source* source, Event* event, int64_t ts_recv, int64_t ts_
             _hold(m, source, event, ts_recv)
         if event.kind == EVENT_RESET:
             _reset(m, source, event, ts_recv, ts_publish)
+        elif _starts_again(m, source, event):
+            _gap(m, source, event, ts_recv)
         else:
             _delta(m, source, event, ts_recv, ts_publish)
     elif event.kind == EVENT_DELTA and m.holding:
@@ -380,6 +399,7 @@ cdef void keep_levels(Source* source, Event* event, int64_t ts_recv, int64_t ts_
         market_call(m, ATTENTION_WANTS_BOOK)
     if event.last_seq > source.chain.last or event.kind == EVENT_RESET:
         source.chain.last = event.last_seq
+        source.chain.last_ts = event.ts_event
 
 
 cdef void keep_refuse(Source* source, int64_t ts_recv) noexcept nogil:

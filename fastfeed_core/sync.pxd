@@ -27,8 +27,9 @@ cdef struct Chain:
     int32_t behind
     #: of the market, when this source last told its numbers
     int64_t epoch
-    #: the greatest sequence that it brought in this epoch, ABSENT before the first
+    #: the greatest sequence that it brought in this epoch, and when that happened; ABSENT before the first
     int64_t last
+    int64_t last_ts
 
 
 cdef inline Verdict sync_judge(int64_t book_seq, int64_t prev_seq, int64_t last_seq, Chain* chain,
