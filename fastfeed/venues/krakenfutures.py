@@ -38,6 +38,7 @@ _PATH = "/ws/v1"
 
 PRODUCT = Product(
     name=ID,
+    kinds=("swap", "future"),
     # WS, Introduction, WebSocket URL; REST, Introduction, API URLs: there is one place for all kinds of contracts
     ws="wss://futures.kraken.com",
     rest="https://futures.kraken.com",
