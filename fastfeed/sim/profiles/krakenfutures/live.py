@@ -86,7 +86,7 @@ class LiveProfile:
         return self._source.next_due()
 
     def reset(self, name: str) -> None:
-        """Count a book's changes from the start again and forget its trades, as a restart of the engine does."""
+        """Number a book's changes anew and forget its trades, as a restart of the engine does."""
         contract = self._contracts[name]
         contract.numbering.restart(contract.flow.book.sequence)
         contract.recent.clear()

@@ -23,8 +23,8 @@ TICKER_NS = SECOND
 # Trades of a snapshot.
 RECENT = 100
 
-# A book's first number after the engine was restarted.
-RESTARTED = 1
+# How far below its last number a book begins after a restart of the engine: far enough that none comes twice.
+RESTART_BELOW = 1_000_000
 
 HOUR = 3600 * SECOND
 
@@ -37,15 +37,15 @@ class First(NamedTuple):
 
 
 class Numbering:
-    """The numbers of a book on the wire: those of the market, until the engine restarts and counts from the start."""
+    """The numbers of a book on the wire: those of the market, until the engine restarts and counts from lower ones."""
 
     def __init__(self, first: int) -> None:
         # The market's first number of each epoch, and what is taken off it on the wire.
         self._epochs = [(first, 0)]
 
     def restart(self, last: int) -> None:
-        """Give the market's number `last` the first one on the wire."""
-        self._epochs.append((last, last - RESTARTED))
+        """Begin again, with the market at its number `last`."""
+        self._epochs.append((last, self._epochs[-1][1] + RESTART_BELOW))
 
     def wire(self, sequence: int) -> int:
         """Return how a number of the market, of now, is written."""
