@@ -12,9 +12,10 @@ A frame says its feed and its product, which together are the topic, `book:PI_XB
     control         {"event":..}
 
 A delta is one level. Its `seq` is the one before plus one, from the snapshot's on: undocumented, and so in all of 7,014
-recorded deltas of ten products. A snapshot may hold levels of size 0. `side` of a trade is the taker's, and `type` tells
-a liquidation. Numbers are JSON numbers, `35` and `35.0` alike, and may have exponents; symbols come in capitals, and the
-venue does not tell their case apart. Source: docs.kraken.com, "Futures WebSocket", pages Book, Trade and Ticker (2026).
+recorded deltas of ten products. A snapshot may hold levels of size 0. `side` of a trade is the taker's, and `type`
+tells a liquidation. Numbers are JSON numbers, `35` and `35.0` alike, and may have exponents; symbols come in capitals,
+and the venue does not tell their case apart. Source: docs.kraken.com, "Futures WebSocket", pages Book, Trade and Ticker
+(2026).
 """
 
 from libc.stdint cimport int64_t, uint64_t
