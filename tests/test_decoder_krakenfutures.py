@@ -143,7 +143,8 @@ def test_a_ticker_has_the_relative_rate_and_zero_where_it_is_left_out():
 
 def test_tiny_prices_have_exponents_and_stay_exact():
     path = live(PEPE)
-    path.say('{"feed":"book","product_id":"PF_PEPEUSD","side":"buy","seq":326072250,"price":4.1237e-6,"qty":123456789000.0,"timestamp":1}')
+    delta = SAMPLES["delta-recorded"].replace("PI_XBTUSD", "PF_PEPEUSD")
+    path.say(delta.replace("34981.5", "4.1237e-6").replace("4787.0", "123456789000.0"))
     assert path.levels()[0][-1] == (Decimal("0.0000041237"), 123456789000)
 
 

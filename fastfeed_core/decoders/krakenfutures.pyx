@@ -18,7 +18,8 @@ and the venue does not tell their case apart. Source: docs.kraken.com, "Futures 
 (2026).
 """
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t
+from libc.string cimport strlen
 
 from fastfeed_core.cursor cimport (
     Cursor,
@@ -33,7 +34,6 @@ from fastfeed_core.cursor cimport (
     cursor_space,
     cursor_string,
     span_is,
-    span_word,
 )
 from fastfeed_core.decoder cimport Decoder
 from fastfeed_core.decoders.fields cimport (
@@ -72,20 +72,20 @@ from fastfeed_core.event cimport (
 from fastfeed_core.routes cimport SYMBOL_SIZE, Route, Routes, routes_find_pair
 from fastfeed_core.status cimport OK, OVERSIZE, RANGE, SHAPE
 
-# Fields by name, as bits: a message must show those that it needs, and none of them twice.
+# Fields as bits, in the order of their names below: a message must show those that it needs, and none of them twice.
 cdef enum:
-    HAS_feed = 1
-    HAS_product = 2
-    HAS_seq = 4
-    HAS_side = 8
-    HAS_price = 16
-    HAS_qty = 32
+    HAS_price = 1
+    HAS_qty = 2
+    HAS_feed = 4
+    HAS_product = 8
+    HAS_seq = 16
+    HAS_side = 32
     HAS_timestamp = 64
     HAS_time = 128
-    HAS_bids = 256
-    HAS_asks = 512
-    HAS_uid = 1024
-    HAS_type = 2048
+    HAS_uid = 256
+    HAS_type = 512
+    HAS_bids = 1024
+    HAS_asks = 2048
     HAS_trades = 4096
     HAS_event = 8192
     HAS_tag = 16384
@@ -96,6 +96,13 @@ cdef enum:
     HAS_interest = 524288
     HAS_funding = 1048576
     HAS_next_funding = 2097152
+    FIELDS = 22
+
+cdef const char** NAMES = [
+    b"price", b"qty", b"feed", b"product_id", b"seq", b"side", b"timestamp", b"time", b"uid", b"type", b"bids", b"asks",
+    b"trades", b"event", b"tag", b"last", b"index", b"volume", b"markPrice", b"openInterest", b"relative_funding_rate",
+    b"next_funding_rate_time",
+]
 
 cdef enum:
     DELTA_FIELDS = HAS_feed | HAS_product | HAS_seq | HAS_side | HAS_price | HAS_qty | HAS_timestamp
@@ -104,72 +111,13 @@ cdef enum:
     TICKER_WANTED = HAS_feed | HAS_product | HAS_time | HAS_tag | HAS_last | HAS_index | HAS_volume | HAS_mark \
         | HAS_interest | HAS_funding | HAS_next_funding
 
-cdef enum:
-    KEY_feed = 0x66656564
-    KEY_seq = 0x736571
-    KEY_side = 0x73696465
-    KEY_price = 0x7072696365
-    KEY_qty = 0x717479
-    KEY_time = 0x74696D65
-    KEY_bids = 0x62696473
-    KEY_asks = 0x61736B73
-    KEY_uid = 0x756964
-    KEY_type = 0x74797065
-    KEY_trades = 0x747261646573
-    KEY_event = 0x6576656E74
-    KEY_tag = 0x746167
-    KEY_last = 0x6C617374
-    KEY_index = 0x696E646578
-    KEY_volume = 0x766F6C756D65
 
-
-cdef unsigned int _field(const Span* key) noexcept nogil:
-    """The bit of a field's name, 0 for a name that is not known."""
-    cdef uint64_t name = span_word(key)
-    if name == KEY_feed:
-        return HAS_feed
-    if name == KEY_seq:
-        return HAS_seq
-    if name == KEY_side:
-        return HAS_side
-    if name == KEY_price:
-        return HAS_price
-    if name == KEY_qty:
-        return HAS_qty
-    if name == KEY_time:
-        return HAS_time
-    if name == KEY_bids:
-        return HAS_bids
-    if name == KEY_asks:
-        return HAS_asks
-    if name == KEY_uid:
-        return HAS_uid
-    if name == KEY_type:
-        return HAS_type
-    if name == KEY_trades:
-        return HAS_trades
-    if name == KEY_event:
-        return HAS_event
-    if name == KEY_tag:
-        return HAS_tag
-    if name == KEY_last:
-        return HAS_last
-    if name == KEY_index:
-        return HAS_index
-    if name == KEY_volume:
-        return HAS_volume
-    if span_is(key, b"product_id", 10):
-        return HAS_product
-    if span_is(key, b"timestamp", 9):
-        return HAS_timestamp
-    if span_is(key, b"markPrice", 9):
-        return HAS_mark
-    if span_is(key, b"openInterest", 12):
-        return HAS_interest
-    if span_is(key, b"relative_funding_rate", 21):
-        return HAS_funding
-    if span_is(key, b"next_funding_rate_time", 22):
-        return HAS_next_funding
+cdef unsigned int _field(const Span* key, unsigned int wanted) noexcept nogil:
+    """The bit of a field's name, 0 for one that is not wanted."""
+    cdef int i
+    for i in range(FIELDS):
+        if wanted >> i & 1 and span_is(key, NAMES[i], strlen(NAMES[i])):
+            return 1U << i
     return 0
 
 
@@ -180,7 +128,7 @@ cdef inline int _known(int code, const Span* key, unsigned int wanted, unsigned 
         return code
     if key.escaped:
         return SHAPE                        # could be a known name in other words
-    field[0] = _field(key) & wanted
+    field[0] = _field(key, wanted)
     if seen[0] & field[0]:
         return SHAPE
     seen[0] |= field[0]
