@@ -11,7 +11,11 @@ if TYPE_CHECKING:
     from fastfeed.venues import binance, bitstamp, deribit, krakenfutures
     from fastfeed.venues.spec import Venue
 
-    _: tuple[Venue, ...] = (binance, bitstamp, deribit, krakenfutures)  # here the type checker holds the modules against the contract
+    # Here the type checker holds each module against the contract.
+    _binance: Venue = binance
+    _bitstamp: Venue = bitstamp
+    _deribit: Venue = deribit
+    _krakenfutures: Venue = krakenfutures
 
 __all__ = ["VENUES", "load"]
 
