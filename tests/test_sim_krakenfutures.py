@@ -410,11 +410,22 @@ def test_a_recorded_listing_looks_like_one_of_today(recordings):
 
 def test_a_replay_at_full_speed_goes_out_in_one_piece(recordings):
     sim = Simulator([VENUE], replay=recordings / "kraken_futures", speed=None, now=NOW)
-    client = subscribe_all(sim, "book", "trade", "ticker_lite")
+    client = subscribe_all(sim, "book", "trade", "ticker_lite", "ticker")
     client.takes_framed = True
     for _ in range(40):
         sim.advance(seconds=0.1)
     assert sum(len(output.wire) for output in client.take() if isinstance(output, Framed)) > 10**6
+
+
+def test_who_asks_for_tickers_gets_what_the_recorded_light_ones_said(recordings):
+    sim = Simulator([VENUE], replay=recordings / "kraken_futures", speed=None, now=NOW)
+    client = subscribe_all(sim, "ticker")
+    for _ in range(40):
+        sim.advance(seconds=0.1)
+    tickers = [message for message in messages(client) if "event" not in message]
+    assert len(tickers) == 107
+    assert {message["feed"] for message in tickers} == {"ticker"}
+    assert tickers[0]["volume"] == 3413476
 
 
 def test_who_subscribes_in_the_middle_gets_the_book_of_then_and_what_follows_it(recordings):

@@ -88,19 +88,18 @@ cdef enum:
     HAS_asks = 2048
     HAS_trades = 4096
     HAS_event = 8192
-    HAS_tag = 16384
-    HAS_last = 32768
-    HAS_index = 65536
-    HAS_volume = 131072
-    HAS_mark = 262144
-    HAS_interest = 524288
-    HAS_funding = 1048576
-    HAS_next_funding = 2097152
-    FIELDS = 22
+    HAS_last = 16384
+    HAS_index = 32768
+    HAS_volume = 65536
+    HAS_mark = 131072
+    HAS_interest = 262144
+    HAS_funding = 524288
+    HAS_next_funding = 1048576
+    FIELDS = 21
 
 cdef const char** NAMES = [
     b"price", b"qty", b"feed", b"product_id", b"seq", b"side", b"timestamp", b"time", b"uid", b"type", b"bids", b"asks",
-    b"trades", b"event", b"tag", b"last", b"index", b"volume", b"markPrice", b"openInterest", b"relative_funding_rate",
+    b"trades", b"event", b"last", b"index", b"volume", b"markPrice", b"openInterest", b"relative_funding_rate",
     b"next_funding_rate_time",
 ]
 
@@ -108,8 +107,8 @@ cdef enum:
     DELTA_FIELDS = HAS_feed | HAS_product | HAS_seq | HAS_side | HAS_price | HAS_qty | HAS_timestamp
     SNAPSHOT_FIELDS = HAS_feed | HAS_product | HAS_seq | HAS_timestamp | HAS_bids | HAS_asks
     TRADE_FIELDS = HAS_product | HAS_seq | HAS_side | HAS_price | HAS_qty | HAS_time | HAS_uid | HAS_type
-    TICKER_WANTED = HAS_feed | HAS_product | HAS_time | HAS_tag | HAS_last | HAS_index | HAS_volume | HAS_mark \
-        | HAS_interest | HAS_funding | HAS_next_funding
+    TICKER_WANTED = HAS_feed | HAS_product | HAS_time | HAS_last | HAS_index | HAS_volume | HAS_mark | HAS_interest \
+        | HAS_funding | HAS_next_funding
 
 
 cdef unsigned int _field(const Span* key, unsigned int wanted) noexcept nogil:
@@ -448,19 +447,14 @@ cdef inline void _set_whole(Event* event, int field, int64_t value) noexcept nog
 
 
 cdef int _read_ticker(Cursor* c, Event* event) noexcept nogil:
-    cdef Span tag
     cdef unsigned int seen = 0
     cdef unsigned int field = 0
     cdef int64_t next_funding = 0
-    cdef bint perpetual = False
     cdef int status
     cdef int code = _first_field(c, TICKER_WANTED, &seen, &field)
     while code == 1:
         if field == HAS_time:
             status = _read_ms(c, &event.ts_event)
-        elif field == HAS_tag:
-            status = cursor_string(c, &tag)
-            perpetual = status == OK and span_is(&tag, b"perpetual", 9)
         elif field == HAS_next_funding:
             status = _read_ms(c, &next_funding)
             _set_whole(event, TICKER_NEXT_FUNDING, next_funding)
@@ -485,8 +479,8 @@ cdef int _read_ticker(Cursor* c, Event* event) noexcept nogil:
         return code
     if not seen & HAS_time:
         return SHAPE
-    if perpetual and not seen & HAS_funding:
-        # The venue leaves out a rate of zero (Ticker, Payload).
+    if seen & HAS_next_funding and not seen & HAS_funding:
+        # The venue leaves out a rate of zero, not when the next one comes (Ticker, Payload).
         _set_whole(event, TICKER_FUNDING, 0)
     event.ts_send = event.ts_event
     event.kind = EVENT_TICKER

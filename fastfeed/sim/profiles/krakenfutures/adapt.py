@@ -1,13 +1,15 @@
 """The one place where a recording of 2021 is made to look as the venue does today.
 
-The messages of the stream are sent as they were recorded: their shapes are still those of today, though a ticker says
-less. The listing of 2021 had its symbols in lower case, counted whole contracts without saying so, did not name the
-currencies, and had rows for indexes. Today's has upper case and these fields, and no such rows: docs.kraken.com,
-"Futures REST", Get instruments (2026).
+The messages of the stream are sent as they were recorded: their shapes are still those of today. Of tickers only the
+feed `ticker_lite` was recorded; who subscribes to `ticker` gets what that said, with the time of its arrival, and
+without the figures that it does not have. The listing of 2021 had its symbols in lower case, counted whole contracts
+without saying so, did not name the currencies, and had rows for indexes. Today's has upper case and these fields, and
+no such rows: docs.kraken.com, "Futures REST", Get instruments (2026).
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -33,6 +35,14 @@ def listing_rows(listing: Mapping[str, Any]) -> list[dict[str, Any]]:
         symbol = instrument.symbol
         rows.append(listing_row(instrument) | recorded[symbol] | {"symbol": symbol})
     return rows
+
+
+def ticker(lite: bytes, ts: int) -> bytes:
+    """Return a message of the feed `ticker` that says what one of `ticker_lite` did; `ts` is when it came, ns."""
+    message = json.loads(lite)
+    fields = {key: message[key] for key in message if key not in ("feed", "product_id")}
+    head = {"time": ts // 1_000_000, "product_id": message["product_id"], "feed": "ticker"}
+    return json.dumps(head | fields, separators=(",", ":")).encode()
 
 
 def derived(symbols: list[str]) -> dict[str, Any]:

@@ -104,10 +104,14 @@ class RecordedSource:
         self._topics: dict[str, Topic] = {}
         for line, match in matches:
             feed, symbol = match[1].decode(), match[2].decode()
-            topic = f"{feed}:{symbol}"
-            self._topics.setdefault(topic, Topic([])).frames.append((len(recording.frames), line.text))
-            publication = Publication(VENUE, topic, self._names[symbol], line.text)
-            recording.frames.append(RecordedFrame(line.ts, line.text, publication))
+            texts = {feed: line.text}
+            if feed == "ticker_lite":
+                texts["ticker"] = adapt.ticker(line.text, line.ts)
+            for feed, text in texts.items():
+                topic = f"{feed}:{symbol}"
+                self._topics.setdefault(topic, Topic([])).frames.append((len(recording.frames), text))
+                publication = Publication(VENUE, topic, self._names[symbol], text)
+                recording.frames.append(RecordedFrame(line.ts, text, publication))
         self.timeline = Timeline(recording, speed, on_done, int(knobs.hold_s * SECOND))
 
     def symbol(self, product_id: str) -> str | None:
