@@ -23,7 +23,12 @@ class ProfileModule(Protocol):
         """Return the profile over the recordings in `folder`, None if it holds none of this venue."""
 
 
-VENUES: dict[str, ProfileModule] = {"binance": binance, "bitstamp": bitstamp, "deribit": deribit, "krakenfutures": krakenfutures}
+VENUES: dict[str, ProfileModule] = {
+    "binance": binance,
+    "bitstamp": bitstamp,
+    "deribit": deribit,
+    "krakenfutures": krakenfutures,
+}
 
 
 def make_profiles(
