@@ -49,10 +49,7 @@ CLIENTS: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, str]], dict[str, 
     ),
     "krakenfutures": (
         ("BTC/USD:USD",),
-        {
-            "https://futures.kraken.com/derivatives/api": ("rest", "krakenfutures"),
-            "wss://futures.kraken.com/ws/v1": ("ws", "krakenfutures"),
-        },
+        {"https://futures.kraken.com": ("rest", "krakenfutures"), "wss://futures.kraken.com": ("ws", "krakenfutures")},
         {},
     ),
 }  # fmt: skip

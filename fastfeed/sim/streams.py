@@ -7,7 +7,7 @@ messages. What is collected over a window is sent on a grid of the clock; the re
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from typing import NamedTuple, Protocol
 
@@ -22,8 +22,8 @@ class Stream(Protocol):
 
     interval: int
 
-    def on_event(self, event: Event) -> list[bytes]:
-        """Take what happened; return what is sent at once."""
+    def on_event(self, event: Event) -> Iterable[bytes]:
+        """Take what happened; return what is sent at once, each when it is asked for."""
 
     def flush(self, ts: int) -> list[bytes]:
         """End the window at `ts`; return what is sent for it. Never called where the interval is 0."""
@@ -89,7 +89,7 @@ class LiveStreams:
                     yield from self._publish(key, self._streams[key].on_event(event))
         self._now = now
 
-    def _publish(self, key: str, payloads: list[bytes]) -> Iterator[Publication]:
+    def _publish(self, key: str, payloads: Iterable[bytes]) -> Iterator[Publication]:
         for payload in payloads:
             yield Publication(self._endpoint, key, self._names[key], payload)
 

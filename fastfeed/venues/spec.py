@@ -264,6 +264,7 @@ class Venue(Protocol):
         Raises
         ------
         MalformedReply : the body is not a listing.
+        VenueError : it is a refusal; some venues send those with status 200.
         """
         ...
 
