@@ -16,6 +16,7 @@ from pathlib import Path
 
 from fastfeed.sim.interface import Knobs, Profile
 from fastfeed.sim.profiles.bybit.live import LiveProfile
+from fastfeed.sim.profiles.bybit.recorded import RecordedProfile
 from fastfeed.sim.replay import Timeline
 
 
@@ -26,4 +27,4 @@ def make_live(knobs: Knobs, now: int) -> Profile:
 
 def make_replay(folder: Path, knobs: Knobs, speed: float | None, on_done: Callable[[Timeline], None]) -> Profile | None:
     """Return the profile over the recordings in `folder`, None if it holds none of this venue."""
-    return None
+    return RecordedProfile.load(folder, knobs, speed, on_done)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from random import Random
@@ -10,21 +9,15 @@ from typing import cast
 
 from fastfeed.sim.frames import Frame
 from fastfeed.sim.interface import Knobs, Publication, Reply, Request
-from fastfeed.sim.market import SECOND, Flow, Instrument, Market, TrueBook, shared_ids
-from fastfeed.sim.profiles.bybit.products import LINEAR, OPTION, PRODUCTS, Product, instruments
+from fastfeed.sim.market import Flow, Instrument, Market, TrueBook, shared_ids
+from fastfeed.sim.profiles.bybit.doors import Doors
+from fastfeed.sim.profiles.bybit.products import OPTION, PRODUCTS, Product, instruments
 from fastfeed.sim.profiles.bybit.rest import Rest, RestBook
-from fastfeed.sim.profiles.bybit.session import STATUS_TOPIC, BybitSession, Source, StatusSession
+from fastfeed.sim.profiles.bybit.session import BybitSession
 from fastfeed.sim.profiles.bybit.stats import BAR_INTERVALS, BarStream, LiquidationStream, TickerStream
 from fastfeed.sim.profiles.bybit.streams import BookStream, ClientStream, TradeStream, Writer
 from fastfeed.sim.replay import Timeline
 from fastfeed.sim.streams import LiveStreams
-
-PUBLIC_PATH = "/v5/public/"
-STATUS_PATH = "/v5/public/misc/status"
-STATUS = replace(LINEAR, name="status")
-
-# Of one address to all products together.
-MAX_CONNECTIONS, CONNECTIONS_WINDOW_NS = 500, 300 * SECOND
 
 
 class LiveProduct:
@@ -121,46 +114,6 @@ class LiveProduct:
 
     def _book_interval(self, depth: str) -> int | None:
         return next((ms * 1_000_000 for levels, ms in self.product.depths if str(levels) == depth), None)
-
-
-class StatusSource:
-    """The one topic of the system's status, which has no first message."""
-
-    def resolve(self, topic: str) -> list[str]:
-        """Return the topic itself, if it is that one."""
-        return [topic] if topic == STATUS_TOPIC else []
-
-    def first(self, key: str, topic: str, now: int) -> None:
-        """Return None."""
-
-    def lists(self, symbol: str) -> bool:
-        """Return False: there are no instruments here."""
-        return False
-
-
-class Doors:
-    """Opens connections by their path, and counts how often an address comes."""
-
-    def __init__(self, sources: Mapping[str, Source], knobs: Knobs) -> None:
-        self._sources = sources
-        self._knobs = knobs
-        self._count = 0
-        self._recent: deque[int] = deque()
-
-    def open(self, path: str, now: int) -> BybitSession | Reply:
-        """Return the session of a path such as /v5/public/linear: one host serves all products."""
-        category = path.removeprefix(PUBLIC_PATH)
-        if path != STATUS_PATH and (category == path or category not in self._sources):
-            return Reply(404, b"Not Found")
-        while self._recent and self._recent[0] <= now - CONNECTIONS_WINDOW_NS:
-            self._recent.popleft()
-        if len(self._recent) >= MAX_CONNECTIONS:
-            return Reply(403, b"403, access too frequent")
-        self._recent.append(now)
-        self._count += 1
-        if path == STATUS_PATH:
-            return StatusSession(STATUS, StatusSource(), self._knobs, self._count, now)
-        return BybitSession(PRODUCTS[category], self._sources[category], self._knobs, self._count, now)
 
 
 class LiveProfile:

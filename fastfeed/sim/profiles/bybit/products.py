@@ -88,7 +88,10 @@ def instruments(product: Product, count: int | None, now: int) -> list[Instrumen
 
 def _spot(expiry: datetime) -> list[Instrument]:
     return [
-        Instrument(f"{base}/USDT", f"{base}USDT", base, "USDT", *map(Decimal, numbers)) for base, *numbers in _SPOT_ROWS
+        Instrument(
+            f"{base}/USDT", f"{base}USDT", base, "USDT", Decimal(tick), Decimal(lot), Decimal(price), Decimal(size)
+        )
+        for base, tick, lot, price, size in _SPOT_ROWS
     ]
 
 

@@ -37,7 +37,9 @@ class RestBook(NamedTuple):
 class BookSource(Protocol):
     """Where REST finds what it answers of one product."""
 
-    instruments: Sequence[Instrument]
+    @property
+    def instruments(self) -> Sequence[Instrument]:
+        """Return what is listed."""
 
     def book(self, symbol: str, limit: int, is_old: bool) -> RestBook | None:
         """Return the book of now, or an old one; None for an unknown symbol."""

@@ -165,7 +165,7 @@ class BybitSession:
         return self._answer(request, success=True, ret_msg="pong")
 
     def _answer(self, request: dict[str, Any], success: bool, ret_msg: str) -> Frame:
-        """Return {"success":true,"ret_msg":"","conn_id":"..","req_id":"1","op":"subscribe"}; spot has no empty req_id."""
+        """Return {"success":true,"ret_msg":"","conn_id":"..","req_id":"1","op":"ping"}; spot has no empty `req_id`."""
         req_id = str(request.get("req_id", ""))
         named = {} if self._product is SPOT and not req_id else {"req_id": req_id}
         head = {"success": success, "ret_msg": ret_msg, "conn_id": self._conn_id}
@@ -184,8 +184,14 @@ class StatusSession(BybitSession):
             "id": str(UUID(int=self._rng.getrandbits(128), version=4)),
             "title": "Scheduled system maintenance",
             "state": "scheduled",
-            **{"begin": str(begin), "end": str(begin + 3_600_000), "href": ""},
-            **{"serviceTypes": [2, 3, 4, 5], "product": [1, 2], "uidSuffix": [], "maintainType": 1, "env": 1},
+            "begin": str(begin),
+            "end": str(begin + 3_600_000),
+            "href": "",
+            "serviceTypes": [2, 3, 4, 5],
+            "product": [1, 2],
+            "uidSuffix": [],
+            "maintainType": 1,
+            "env": 1,
         }
         return [Frame(_dump({"topic": STATUS_TOPIC, "ts": now // 1_000_000, "data": [notice]}))]
 

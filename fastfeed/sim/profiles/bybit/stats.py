@@ -5,6 +5,7 @@ Sources: bybit-exchange.github.io/docs/v5/websocket, "Ticker", "Kline" and "All 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from random import Random
@@ -103,15 +104,28 @@ class TickerStream(ClientStream):
             underlying = f"{67000 + (mark - self._open) * 5}.1"
             return {
                 **symbol,
-                **{"bidPrice": price(bid), "bidSize": size(bid_sz), "bidIv": "0.4412"},
-                **{"askPrice": price(ask), "askSize": size(ask_sz), "askIv": "0.4618"},
+                "bidPrice": price(bid),
+                "bidSize": size(bid_sz),
+                "bidIv": "0.4412",
+                "askPrice": price(ask),
+                "askSize": size(ask_sz),
+                "askIv": "0.4618",
                 "lastPrice": price(self._last),
                 **day,
-                **{"markPrice": f"{price(mark)}.00482911", "indexPrice": underlying, "markPriceIv": "0.4512"},
-                **{"underlyingPrice": underlying, "openInterest": size(self._interest), **totals},
-                **{"totalVolume": size(self._volume), "totalTurnover": totals["turnover24h"]},
-                **{"delta": "0.47831", "gamma": "0.00021453", "vega": "81.351067", "theta": "-19.9115368"},
-                **{"predictedDeliveryPrice": "0", "change24h": change},
+                "markPrice": f"{price(mark)}.00482911",
+                "indexPrice": underlying,
+                "markPriceIv": "0.4512",
+                "underlyingPrice": underlying,
+                "openInterest": size(self._interest),
+                **totals,
+                "totalVolume": size(self._volume),
+                "totalTurnover": totals["turnover24h"],
+                "delta": "0.47831",
+                "gamma": "0.00021453",
+                "vega": "81.351067",
+                "theta": "-19.9115368",
+                "predictedDeliveryPrice": "0",
+                "change24h": change,
             }
         interest = size(self._interest)
         value = f"{turnover(self._instrument, mark, self._interest):.4f}"
@@ -123,12 +137,20 @@ class TickerStream(ClientStream):
             "prevPrice24h": price(self._open),
             **day,
             "prevPrice1h": price(self._open),
-            **{"markPrice": price(mark), "indexPrice": price(index)},
-            **{"openInterest": interest, "openInterestValue": value, "singleOpenInterest": interest},
+            "markPrice": price(mark),
+            "indexPrice": price(index),
+            "openInterest": interest,
+            "openInterestValue": value,
+            "singleOpenInterest": size(self._interest // 2),
             **totals,
             **self._terms(ts, mark, index),
-            **{"bid1Price": price(bid), "bid1Size": size(bid_sz), "ask1Price": price(ask), "ask1Size": size(ask_sz)},
-            **{"preOpenPrice": "", "preQty": "", "curPreListingPhase": ""},
+            "bid1Price": price(bid),
+            "bid1Size": size(bid_sz),
+            "ask1Price": price(ask),
+            "ask1Size": size(ask_sz),
+            "preOpenPrice": "",
+            "preQty": "",
+            "curPreListingPhase": "",
         }
 
     def _terms(self, ts: int, mark: int, index: int) -> dict[str, str]:
@@ -143,10 +165,29 @@ class TickerStream(ClientStream):
         basis = f"{(mark - index) / index:.8f}"
         return {
             "deliveryTime": f"{datetime.fromtimestamp(expiry / SECOND, UTC):%Y-%m-%dT%H:%M:%SZ}",
-            **{"basisRate": basis, "deliveryFeeRate": "0", "predictedDeliveryPrice": "0.00"},
-            **{"basis": self._writer.price(mark - index), "basisRateYear": basis},
-            **{"nextFundingTime": "", "fundingRate": ""},
+            "basisRate": basis,
+            "deliveryFeeRate": "0",
+            "predictedDeliveryPrice": "0.00",
+            "basis": self._writer.price(mark - index),
+            "basisRateYear": basis,
+            "nextFundingTime": "",
+            "fundingRate": "",
         }
+
+
+@dataclass(slots=True)
+class Bar:
+    """One bar, in ticks and lots; times in ns, `end` is the next one's start."""
+
+    start: int
+    end: int
+    open: int
+    high: int
+    low: int
+    close: int
+    traded_at: int
+    volume: int = 0
+    turnover: Decimal = Decimal(0)
 
 
 class BarStream(ClientStream):
@@ -157,47 +198,43 @@ class BarStream(ClientStream):
     def __init__(self, writer: Writer, topic: str, flow: Flow, length: str, now: int) -> None:
         self._writer = writer
         self._topic = topic
-        self._flow = flow
+        self._instrument = flow.book.instrument
         self._length = length
-        self._open(flow.book.top()[0], now)
+        self._bar = self._begin(flow.book.top()[0], now)
+        self._is_changed = False
 
     def on_event(self, event: Event) -> list[bytes]:
+        bar = self._bar
         for trade in event.trades:
-            self._close = trade.px
-            self._high, self._low = max(self._high, trade.px), min(self._low, trade.px)
-            self._volume += trade.sz
-            self._turnover += turnover(self._flow.book.instrument, trade.px, trade.sz)
-            self._traded_at, self._is_changed = event.ts, True
+            bar.high, bar.low, bar.close = max(bar.high, trade.px), min(bar.low, trade.px), trade.px
+            bar.volume += trade.sz
+            bar.turnover += turnover(self._instrument, trade.px, trade.sz)
+            bar.traded_at, self._is_changed = event.ts, True
         return []
 
     def flush(self, ts: int) -> list[bytes]:
-        if ts >= self._end:
-            payloads = [self._message(ts, is_closed=True)]
-            self._open(self._close, ts)
-            return payloads
-        if not self._is_changed:
+        bar, is_closed = self._bar, ts >= self._bar.end
+        if not is_closed and not self._is_changed:
             return []
         self._is_changed = False
-        return [self._message(ts, is_closed=False)]
+        if is_closed:
+            self._bar = self._begin(bar.close, ts)
+        return [self._message(ts, bar, is_closed)]
 
-    def _open(self, px: int, ts: int) -> None:
-        self._start, self._end = bar_of(self._length, ts)
-        self._first = self._high = self._low = self._close = px
-        self._volume, self._turnover = 0, Decimal(0)
-        self._traded_at, self._is_changed = ts, False
+    def _begin(self, px: int, ts: int) -> Bar:
+        return Bar(*bar_of(self._length, ts), px, px, px, px, ts)
 
-    def _message(self, ts: int, is_closed: bool) -> bytes:
+    def _message(self, ts: int, bar: Bar, is_closed: bool) -> bytes:
         price, size = self._writer.price, self._writer.size
-        times = f'"start":{self._start // 1_000_000},"end":{self._end // 1_000_000 - 1}'
+        times = f'"start":{bar.start // 1_000_000},"end":{bar.end // 1_000_000 - 1},"interval":"{self._length}"'
         prices = (
-            f'"open":"{price(self._first)}","close":"{price(self._close)}",'
-            f'"high":"{price(self._high)}","low":"{price(self._low)}"'
+            f'"open":"{price(bar.open)}","close":"{price(bar.close)}",'
+            f'"high":"{price(bar.high)}","low":"{price(bar.low)}"'
         )
-        sums = f'"volume":"{size(self._volume)}","turnover":"{self._turnover:.4f}"'
-        closed = "true" if is_closed else "false"
-        end = f'"confirm":{closed},"timestamp":{self._traded_at // 1_000_000}'
-        bar = f'{{{times},"interval":"{self._length}",{prices},{sums},{end}}}'
-        return f'{{"topic":"{self._topic}","data":[{bar}],"ts":{ts // 1_000_000},"type":"snapshot"}}'.encode()
+        sums = f'"volume":"{size(bar.volume)}","turnover":"{bar.turnover:.4f}"'
+        end = f'"confirm":{"true" if is_closed else "false"},"timestamp":{bar.traded_at // 1_000_000}'
+        data = f"[{{{times},{prices},{sums},{end}}}]"
+        return f'{{"topic":"{self._topic}","data":{data},"ts":{ts // 1_000_000},"type":"snapshot"}}'.encode()
 
 
 class LiquidationStream(ClientStream):

@@ -1,8 +1,8 @@
 """Books and trades of Bybit over a random market: messages, and what each topic makes of an event.
 
 The order of the fields differs by product, as the venue's pages say and its wire shows: spot and all books of level 1
-write `ts` before `type`, other futures after it; options add an `id`. Sources: bybit-exchange.github.io/docs/v5/websocket,
-"Orderbook" and "Trade" (2026-07).
+write `ts` before `type`, other futures after it; options add an `id`. Sources: bybit-exchange.github.io/docs/v5,
+WebSocket "Orderbook" and "Trade" (2026-07).
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Writer:
     def book(self, head: str, update_id: int, sequence: int, cts: int, diff: Diff) -> bytes:
         """Return a snapshot or delta.
 
-        {"topic":"orderbook.50.BTCUSDT","type":"delta","ts":1,"data":{"s":"BTCUSDT","b":[..],"a":[],"u":2,"seq":3},"cts":1}
+        {"topic":"orderbook.50.BTC","type":"delta","ts":1,"data":{"s":"BTC","b":[..],"a":[],"u":2,"seq":3},"cts":1}
         """
         levels = f'"b":{self.levels(diff.bids)},"a":{self.levels(diff.asks)}'
         rest = f'"u":{update_id},"seq":{sequence}}},"cts":{cts // 1_000_000}}}'
@@ -78,7 +78,7 @@ class Writer:
         """Return one fill of a message.
 
         Futures: {"T":1,"s":"BTCUSDT","S":"Buy","v":"1","p":"2","L":"PlusTick","i":"..","BT":false,"RPI":false,"seq":3}
-        Spot:    {"i":"2290000000970262966","T":1,"p":"2","v":"1","S":"Buy","seq":3,"s":"BTCUSDT","BT":false,"RPI":false}
+        Spot:    {"i":"22900000009702629","T":1,"p":"2","v":"1","S":"Buy","seq":3,"s":"BTCUSDT","BT":false,"RPI":false}
         Option:  as spot, with a UUID, and mP, iP, mIv, iv in place of RPI
         """
         ms = ts // 1_000_000
