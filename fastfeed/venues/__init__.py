@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, cast
 from fastfeed.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
-    from fastfeed.venues import binance, bitstamp, deribit
+    from fastfeed.venues import binance, bitstamp, bybit, deribit
     from fastfeed.venues.spec import Venue
 
     # Here the type checker holds each module against the contract.
     _binance: Venue = binance
     _bitstamp: Venue = bitstamp
+    _bybit: Venue = bybit
     _deribit: Venue = deribit
 
 __all__ = ["VENUES", "load"]
 
-VENUES = ("binance", "bitstamp", "deribit")
+VENUES = ("binance", "bitstamp", "bybit", "deribit")
 
 
 def load(venue_id: str) -> Venue:
