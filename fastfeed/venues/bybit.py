@@ -82,9 +82,10 @@ def _channels(category: str) -> tuple[Channel, ...]:
     return (*rows, Channel(name="liquidation", topics=("allLiquidation.{symbol}",), path=path))
 
 
-def _product(category: str, listing: tuple[Call, ...], topics_per_frame: int) -> Product:
+def _product(category: str, kinds: tuple[Kind, ...], listing: tuple[Call, ...], topics_per_frame: int = 100) -> Product:
     return Product(
         name=category,
+        kinds=kinds,
         # ws/connect, WebSocket public stream; guide, REST API Base Endpoint
         ws="wss://stream.bybit.com",
         rest="https://api.bybit.com",
@@ -116,11 +117,14 @@ def _product(category: str, listing: tuple[Call, ...], topics_per_frame: int) ->
 # by coin, and of BTC unless one is named. Which coins have options is undocumented; these had in 2026.
 _OPTION_COINS = ("BTC", "ETH", "SOL", "XRP", "MNT", "DOGE")
 
-SPOT = _product("spot", (Call(f"{_LISTING}?category=spot", 1),), 10)  # ws/connect: 10 args for each request
-LINEAR = _product("linear", (Call(f"{_LISTING}?category=linear&limit=1000", 1),), 100)
-INVERSE = _product("inverse", (Call(f"{_LISTING}?category=inverse&limit=1000", 1),), 100)
+# ws/connect, Args limits: spot takes 10 topics in a request; for the others there is no such limit
+SPOT = _product("spot", ("spot",), (Call(f"{_LISTING}?category=spot", 1),), 10)
+LINEAR = _product("linear", ("swap", "future"), (Call(f"{_LISTING}?category=linear&limit=1000", 1),))
+INVERSE = _product("inverse", ("swap", "future"), (Call(f"{_LISTING}?category=inverse&limit=1000", 1),))
 OPTION = _product(
-    "option", tuple(Call(f"{_LISTING}?category=option&limit=1000&baseCoin={coin}", 1) for coin in _OPTION_COINS), 100
+    "option",
+    ("option",),
+    tuple(Call(f"{_LISTING}?category=option&limit=1000&baseCoin={coin}", 1) for coin in _OPTION_COINS),
 )
 
 PRODUCTS = (SPOT, LINEAR, INVERSE, OPTION)
@@ -173,7 +177,7 @@ class _Reply(msgspec.Struct, rename="camel"):
 
 class _Listing(msgspec.Struct, rename="camel"):
     category: str
-    list: list[msgspec.Raw]
+    rows: list[msgspec.Raw] = msgspec.field(name="list")
     next_page_cursor: str = ""
 
 
@@ -231,8 +235,8 @@ def read_listing(body: bytes | str, product: Product | None) -> Page:
     if actual is None or product not in (None, actual):
         wanted = ", ".join(_BY_NAME) if product is None else product.name
         raise MalformedReply(ID, None, "listing", f"expected rows of {wanted}, was {listing.category!r}")
-    more = (_next_page(actual, listing),) if listing.next_page_cursor and listing.list else ()
-    return Page(actual, listing.list, more)
+    more = (_next_page(actual, listing),) if listing.next_page_cursor and listing.rows else ()
+    return Page(actual, listing.rows, more)
 
 
 def _next_page(product: Product, listing: _Listing) -> Call:
@@ -241,7 +245,7 @@ def _next_page(product: Product, listing: _Listing) -> Call:
     path = call.path
     if product is OPTION:
         try:
-            coin = msgspec.json.decode(listing.list[0], type=_Coin).base_coin
+            coin = msgspec.json.decode(listing.rows[0], type=_Coin).base_coin
         except (msgspec.MsgspecError, UnicodeError) as error:
             raise MalformedReply(ID, None, "listing", f"a page of which coin? {error}") from None
         path = f"{path.rpartition('=')[0]}={quote(coin, safe='')}"
