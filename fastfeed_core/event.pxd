@@ -133,6 +133,8 @@ cdef struct Event:
     int n_asks
     #: of a snapshot or refresh: the stream shows so many levels a side and no more; 0: all
     int limit
+    #: of a snapshot: the venue says itself that its sequence starts again here
+    bint restarts
     #: bbo; a side without a quote has size 0 and price ABSENT
     int64_t bid_px
     int64_t bid_sz
@@ -189,6 +191,7 @@ cdef inline void event_begin(Event* event) noexcept nogil:
     event.n_bids = 0
     event.n_asks = 0
     event.limit = 0
+    event.restarts = False
     event.n_deals = 0
     event.history = False
     event.n_bars = 0

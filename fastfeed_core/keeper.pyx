@@ -175,6 +175,23 @@ cdef bint _restart(MarketState* m, Source* source) noexcept nogil:
     return first
 
 
+cdef bint _told_restart(MarketState* m, Source* source, const Event* event) noexcept nogil:
+    """As `_restart`, where the venue says so itself: another source's copy of it has the same time, a later one not.
+
+    By the numbers alone two restarts in a row would look like one and its copy.
+    """
+    cdef bint first = event.ts_event > m.restarted
+    if first:
+        m.restarted = event.ts_event
+        source.chain.epoch = m.epoch
+        _restart(m, source)
+    elif event.ts_event == m.restarted:
+        source.chain.epoch = m.epoch
+    else:
+        source.chain.epoch = m.epoch - 1    # it has still to go through the last one
+    return first
+
+
 # ---- deltas
 
 cdef void _gap(MarketState* m, Source* source, const Event* event, int64_t ts_recv) noexcept nogil:
@@ -315,7 +332,9 @@ cdef void _snapshot(MarketState* m, Source* source, Event* event, int64_t ts_rec
     """A snapshot in the stream: what this source sends next goes on from it."""
     cdef Chain* chain = &source.chain
     cdef bint restarts = False
-    if chain.last != ABSENT and event.last_seq < chain.last:
+    if event.restarts:
+        restarts = _told_restart(m, source, event)
+    elif chain.last != ABSENT and event.last_seq < chain.last:
         restarts = _restart(m, source)
     chain.last = event.last_seq
     chain.ahead = 0

@@ -154,6 +154,7 @@ cdef class Market:
         m.state = STATE_SYNCING
         m.sequence = ABSENT
         m.verify_from = ABSENT
+        m.restarted = ABSENT
         m.derives_bbo = derive_bbo
         tape_forget(m)
         m.gap_expected = ABSENT

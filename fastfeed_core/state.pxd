@@ -53,6 +53,7 @@ cdef struct MarketState:
     bint derives_bbo                # the book's top is published as bbo
     int64_t sequence                # of the book; ABSENT without one
     int64_t epoch                   # grows when the venue's sequence starts again
+    int64_t restarted               # ts_event of the restart that the venue told last; ABSENT before the first
     int shown                       # levels a side that the stream shows; 0: all
     Source* sources                 # of the book channel
     int attached                    # sources of all channels

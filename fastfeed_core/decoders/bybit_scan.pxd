@@ -92,8 +92,9 @@ cdef inline int finish_book(const Route* route, Event* event, const Head* head, 
         for i in range(2 * event.n_asks):
             event.levels[2 * event.n_bids + i] = asks[i]
     event.limit = book_depth(route)
-    # Every message of level 1 is the whole book. With `u` 1 it is certain at once that the numbers start again.
-    event.kind = EVENT_REFRESH if event.limit == 1 and update_id > 1 else EVENT_SNAPSHOT
+    event.restarts = update_id == 1
+    # Every message of level 1 is the whole book.
+    event.kind = EVENT_REFRESH if event.limit == 1 and not event.restarts else EVENT_SNAPSHOT
     return OK
 
 

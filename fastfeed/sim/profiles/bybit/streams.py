@@ -23,6 +23,10 @@ REPEAT_NS = 3 * SECOND
 # Share of the messages of a book that are whole again without any reason that a client could see.
 WHOLE_SHARE = 0.002
 
+# Messages of a book between two restarts, at least: a service that was restarted runs for a while. Without it a number
+# that is on its way to a client could mean two books.
+RESTART_EVERY = 64
+
 # Share of the orders with several fills whose fills come in two messages: the venue cuts at 1024.
 CUT_SHARE = 0.25
 
@@ -120,6 +124,7 @@ class BookStream(ClientStream):
         self._rng = rng
         self._ts = now
         self._is_restarting = False
+        self._since_restart = RESTART_EVERY
         self._shown = ShownBook(flow, depth, journal)
         self._shown.note(self.update_id)
         self._stale = self._whole(now)
@@ -134,6 +139,7 @@ class BookStream(ClientStream):
         is_restart, self._is_restarting = self._is_restarting, False
         if diff.bids or diff.asks or is_restart:
             self.update_id = 1 if is_restart else self.update_id + 1
+            self._since_restart = 0 if is_restart else self._since_restart + 1
             self.sequence, self.cts = self._flow.book.sequence, self._flow.book.ts
             self._shown.note(self.update_id, diff)
         elif self._depth > 1 or ts - self._ts < REPEAT_NS:
@@ -150,7 +156,7 @@ class BookStream(ClientStream):
         return self._stale
 
     def restart(self) -> None:
-        self._is_restarting = True
+        self._is_restarting = self._since_restart >= RESTART_EVERY
 
     def levels(self) -> tuple[Levels, Levels]:
         """Return the book as of the last message."""
