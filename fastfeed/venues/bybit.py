@@ -369,7 +369,7 @@ def topics(instrument: Instrument, channel: Channel, options: Options) -> tuple[
     symbol = instrument.symbol
     base, interval = symbol.partition("-")[0], _BARS.get(options.bar_interval, "")
     texts = [text.format(symbol=symbol, base=base, interval=interval) for text in channel.topics]
-    # One coin's options share their trades. A book of level 1 brings the quotes as well.
+    # One coin's options share their trades. A book of level 1 is the quotes' topic: it brings them too.
     is_group = channel.name == "trade" and instrument.kind == "option"
     carrier = "book" if channel.name == "bbo" and options.book == "1" else None
     return tuple(Topic(channel.path, text, carrier=carrier, group=is_group) for text in texts)

@@ -11,11 +11,11 @@ before `ts`, spot and every book of level 1 after it, options add an `id`. What 
     kline.I.S       [{"start":ms,"end":ms,"interval":"1","open":..,..,"volume":"..","confirm":false,"timestamp":ms}]
     allLiquidation.S [{"T":ms,"s":..,"S":"Buy","v":"sz","p":"px"}]
 
-`u` of a book counts the messages of its depth one by one ("always in sequence" in "Get Orderbook"; a recording of 2024
-has 49 deltas without a hole). A snapshot replaces the book whenever it comes; `u` 1 says that the service was restarted.
-A book of level 1 has snapshots only, and repeats the last one, with its `u`, after three seconds. `S` of a trade is the
-taker's side; of a liquidation that of the position: Buy is a long, which is sold. `ts` is when the message was made,
-`cts` and `T` when the matching engine did what it says.
+`u` of a book counts the messages of its depth one by one ("always in sequence" in "Get Orderbook"; 49 deltas that were
+recorded in 2024 have no hole). A snapshot replaces the book whenever it comes; `u` 1 says that the service was
+restarted. A book of level 1 has snapshots only, and repeats the last one, with its `u`, after three seconds. `S` of a
+trade is the taker's side; of a liquidation that of the position: Buy is a long, which is sold. `ts` is when the message
+was made, `cts` and `T` when the matching engine did what it says.
 Source: bybit-exchange.github.io/docs/v5/websocket/public, "Orderbook", "Trade", "Ticker", "Kline", "All Liquidation"
 (2026-07). The order of the fields of spot's and options' trades is undocumented.
 """
@@ -547,6 +547,10 @@ cdef int _read_frame(Cursor* c, Routes* routes, Event* event) noexcept nogil:
     return _read_rows(c, route, routes, &head, event)
 
 
+cdef inline bint _has_scanner(const Route* route) noexcept nogil:
+    return route.channel <= CHANNEL_TRADE and not route.group
+
+
 cdef int decode_bybit(const char* p, Py_ssize_t size, Routes* routes, Event* event, bint* fallback) noexcept nogil:
     """Decode one message; `fallback` tells that one of books or trades was not of the expected shape, though valid."""
     cdef const char* start = p
@@ -555,7 +559,6 @@ cdef int decode_bybit(const char* p, Py_ssize_t size, Routes* routes, Event* eve
     cdef Route* route
     cdef Head head
     cdef Cursor c
-    cdef bint scanned = False
     cdef int status
     fallback[0] = False
     if scan_text(&p, end, b'{"topic":"', 10):
@@ -563,21 +566,19 @@ cdef int decode_bybit(const char* p, Py_ssize_t size, Routes* routes, Event* eve
         while p < end and p[0] != c'"' and p[0] != c"\\":
             p += 1
         route = routes_find(routes, topic, p - topic)
-        if route != NULL and not route.group and scan_text(&p, end, b'"', 1):
-            scanned = route.channel <= CHANNEL_TRADE
+        if route != NULL and _has_scanner(route) and scan_text(&p, end, b'"', 1) and scan_head(&p, end, &head):
             event.route = route
-            if scanned and scan_head(&p, end, &head):
-                if route.channel == CHANNEL_TRADE:
-                    if scan_trades(p, end, route, &head, event):
-                        return OK
-                elif scan_book(p, end, route, &head, event):
+            if route.channel == CHANNEL_TRADE:
+                if scan_trades(p, end, route, &head, event):
                     return OK
-    event_begin(event)
+            elif scan_book(p, end, route, &head, event):
+                return OK
+            event_begin(event)
     c.p = start
     c.end = end
     status = _read_frame(&c, routes, event)
     event.offset = c.p - start
-    fallback[0] = scanned and status == OK and event.route != NULL
+    fallback[0] = status == OK and event.route != NULL and _has_scanner(<Route*>event.route)
     return status
 
 
