@@ -183,7 +183,8 @@ def test_the_snapshot_may_come_before_the_acknowledgement():
 def test_paths_choose_the_product_on_any_endpoint():
     sim = make()
     assert sim.connect("bybit", "spot", "/v5/public/linear").session.endpoint == "linear"
-    for path in ("/", "/v5/private", "/v5/public/swap", "/v5/public/"):
+    assert sim.connect("bybit", "inverse", "/").session.endpoint == "inverse"
+    for path in ("/nowhere", "/v5/private", "/v5/public/swap", "/v5/public/"):
         with pytest.raises(ValueError, match="refused with 404"):
             sim.connect("bybit", "spot", path)
 

@@ -46,9 +46,12 @@ class Doors:
         self._count = 0
         self._recent: deque[int] = deque()
 
-    def open(self, path: str, now: int) -> BybitSession | Reply:
-        """Return the session of a path such as /v5/public/linear: one host serves all products."""
-        category = path.removeprefix(PUBLIC_PATH)
+    def open(self, endpoint: str, path: str, now: int) -> BybitSession | Reply:
+        """Return the session of a path such as /v5/public/linear: one host serves all products.
+
+        Without a path it is that of the endpoint, for clients whose base has the path in it.
+        """
+        category = endpoint if path in ("", "/") else path.removeprefix(PUBLIC_PATH)
         if path != STATUS_PATH and (category == path or category not in self._sources):
             return Reply(404, b"Not Found")
         while self._recent and self._recent[0] <= now - CONNECTIONS_WINDOW_NS:

@@ -136,7 +136,7 @@ class LiveProfile:
 
     def connect(self, endpoint: str, path: str, query: Mapping[str, str], now: int) -> BybitSession | Reply:
         """Open a connection to the product of the path."""
-        return self._doors.open(path, now)
+        return self._doors.open(endpoint, path, now)
 
     def rest(self, endpoint: str, request: Request, now: int) -> Reply:
         """Answer a REST call: the category of the query says of which product."""

@@ -20,6 +20,8 @@ from fastfeed.sim.profiles.bybit.session import BybitSession, rename
 from fastfeed.sim.profiles.bybit.streams import Writer
 from fastfeed.sim.replay import RecordedFrame, Recording, Timeline
 
+TOPIC_KINDS = ("orderbook", "publicTrade", "tickers", "kline", "allLiquidation")
+
 Sides = tuple[dict[str, str], dict[str, str]]
 
 
@@ -120,15 +122,18 @@ class RecordedProduct:
         return symbol in self._books
 
     def resolve(self, topic: str) -> list[str]:
-        """Return the recorded topic for the one that a client names."""
-        symbol = topic.rpartition(".")[2]
+        """Return the recorded topic for the one that a client names; what was not recorded is taken and silent."""
+        kind, _, rest = topic.partition(".")
+        symbol = rest.rpartition(".")[2]
+        if kind not in TOPIC_KINDS or not self.lists(symbol):
+            return []
         served = [f"orderbook.{depth}.{symbol}" for depth in SERVED_DEPTHS]
-        return [served_topic(symbol)] if topic in served and self.lists(symbol) else []
+        return [served_topic(symbol) if topic in served else topic]
 
     def first(self, key: str, topic: str, now: int) -> Frame | None:
         """Return the book as of the last frame sent; None while the recorded snapshot is still to come."""
         book = self._books[key.rpartition(".")[2]]
-        if not book.has_begun(self._cursor()):
+        if key not in self.recording.topics or not book.has_begun(self._cursor()):
             return None
         payload = book.snapshot(topic, book.at(self._cursor()))
         return Frame(payload, topic, book.instrument.name, stale=rename(book.origin(), key, topic))
@@ -176,7 +181,7 @@ class RecordedProfile:
 
     def connect(self, endpoint: str, path: str, query: Mapping[str, str], now: int) -> BybitSession | Reply:
         """Open a connection to the product of the path."""
-        return self._doors.open(path, now)
+        return self._doors.open(endpoint, path, now)
 
     def rest(self, endpoint: str, request: Request, now: int) -> Reply:
         """Answer a REST call: the category of the query says of which product."""
