@@ -10,10 +10,10 @@ import aiohttp
 import stamina
 
 from fastfeed.config import Feed, select
-from fastfeed.errors import FastfeedError, RateLimited, Recovery, VenueDown
+from fastfeed.errors import FastfeedError, MalformedReply, RateLimited, Recovery, VenueDown
 from fastfeed.instrument import Instrument, instruments
 from fastfeed.venues import load
-from fastfeed.venues.spec import Product
+from fastfeed.venues.spec import Call, Page, Product
 
 __all__ = ["list_instruments"]
 
@@ -26,6 +26,8 @@ _MOST_PAGES = 1000  # a cursor that never ends is the venue's fault, not ours to
 
 def _again(error: Exception) -> bool | float:
     """Whether to try again, and after how many seconds if the venue says so."""
+    if isinstance(error, MalformedReply):
+        return False
     if isinstance(error, RateLimited):
         return error.retry_after_s
     if isinstance(error, FastfeedError):
@@ -57,13 +59,12 @@ async def _fetch_pages(
     feed: Feed, product: Product, http: aiohttp.ClientSession, ssl: SSLContext | None
 ) -> list[bytes]:
     """All pages of a listing: a page can name the calls for what it does not hold."""
-    venue = load(feed.venue)
     calls = list(product.listing)
     bodies: list[bytes] = []
     for call in calls:
-        body = await _fetch(feed, feed.rest(product) + call.path, http, ssl)
+        body, page = await _fetch(feed, product, call, http, ssl)
         bodies.append(body)
-        calls += venue.read_listing(body, product).more
+        calls += page.more
         if len(bodies) == _MOST_PAGES:
             _log.warning("listing cut short venue=%s product=%s pages=%d", feed.venue, product.name, len(bodies))
             break
@@ -71,15 +72,20 @@ async def _fetch_pages(
 
 
 @stamina.retry(on=_again, attempts=None, timeout=_TRIES_S, wait_initial=0.2, wait_max=30.0)
-async def _fetch(feed: Feed, url: str, http: aiohttp.ClientSession, ssl: SSLContext | None) -> bytes:
+async def _fetch(
+    feed: Feed, product: Product, call: Call, http: aiohttp.ClientSession, ssl: SSLContext | None
+) -> tuple[bytes, Page]:
+    """One page; it is read here because some venues say with status 200 that they have none now."""
+    url = feed.rest(product) + call.path
+    venue = load(feed.venue)
     try:
         async with http.get(
             url, ssl=ssl if ssl is not None else True, timeout=aiohttp.ClientTimeout(total=_REQUEST_S)
         ) as reply:
             body = await reply.read()
             if reply.status == 200:
-                return body
-            raise load(feed.venue).read_rest_error(reply.status, reply.headers, body, None, time.time_ns())
+                return body, venue.read_listing(body, product)
+            raise venue.read_rest_error(reply.status, reply.headers, body, None, time.time_ns())
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         _log.warning("listing failed url=%s error=%s", url, error)
         raise VenueDown(feed.venue, None, f"{url}: {type(error).__name__}: {error}") from error
