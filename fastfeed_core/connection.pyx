@@ -10,6 +10,7 @@ from fastfeed_core.connection cimport FRAME_CONTROL, FRAME_DONE, FRAME_MALFORMED
 from fastfeed_core.counters cimport histogram_add
 from fastfeed_core.decoder cimport Decoder
 from fastfeed_core.event cimport (
+    CHANNEL_BBO,
     CHANNEL_BOOK,
     CHANNEL_TICKER,
     EVENT_BAR,
@@ -152,6 +153,12 @@ cdef class Connection:
         cdef Channel number = <Channel><int>CHANNELS.index(carrier or channel)
         cdef bytes text = topic.encode()
         cdef Route* route
+        if wanted == CHANNEL_BBO and number == CHANNEL_BOOK:
+            # The book is the quote: its top is published, or without a book the messages are read as quotes.
+            if market.state.has_book:
+                market.state.derives_bbo = True
+            else:
+                number = CHANNEL_BBO
         if group:
             if routes_find(&self.receiver.routes, text, len(text)) == NULL:
                 route = routes_add(&self.receiver.routes, text, b"")

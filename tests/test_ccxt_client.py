@@ -25,11 +25,8 @@ CLIENTS: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, str]], dict[str, 
     ),
     "bybit": (
         ("BTC/USDT", "BTC/USDT:USDT", "BTC/USD:BTC"),
-        {
-            "https://api.{hostname}": ("rest", "spot"),
-            **{f"wss://stream.{{hostname}}/v5/public/{name}": ("ws", name)
-               for name in ("spot", "linear", "inverse", "option")},
-        },
+        # One host serves all products by path, of which ccxt reads "spot".
+        {"https://api.{hostname}": ("rest", "spot"), "wss://stream.{hostname}": ("ws", "spot")},
         {"options": {"fetchMarkets": {"types": ["spot", "linear", "inverse"]}, "loadAllOptions": False}},
     ),
     "okx": (

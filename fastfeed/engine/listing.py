@@ -10,7 +10,7 @@ import aiohttp
 import stamina
 
 from fastfeed.config import Feed, select
-from fastfeed.errors import FastfeedError, RateLimited, Recovery, VenueDown
+from fastfeed.errors import FastfeedError, MalformedReply, RateLimited, Recovery, VenueDown
 from fastfeed.instrument import Instrument, instruments
 from fastfeed.venues import load
 from fastfeed.venues.spec import Call, Page, Product
@@ -26,6 +26,8 @@ _MOST_PAGES = 1000  # a cursor that never ends is the venue's fault, not ours to
 
 def _again(error: Exception) -> bool | float:
     """Whether to try again, and after how many seconds if the venue says so."""
+    if isinstance(error, MalformedReply):
+        return False
     if isinstance(error, RateLimited):
         return error.retry_after_s
     if isinstance(error, FastfeedError):
@@ -73,16 +75,17 @@ async def _fetch_pages(
 async def _fetch(
     feed: Feed, product: Product, call: Call, http: aiohttp.ClientSession, ssl: SSLContext | None
 ) -> tuple[bytes, Page]:
+    """One page; it is read here because some venues say with status 200 that they have none now."""
     url = feed.rest(product) + call.path
+    venue = load(feed.venue)
     try:
         async with http.get(
             url, ssl=ssl if ssl is not None else True, timeout=aiohttp.ClientTimeout(total=_REQUEST_S)
         ) as reply:
             body = await reply.read()
             if reply.status == 200:
-                # Read here: some venues refuse with this status, too.
-                return body, load(feed.venue).read_listing(body, product)
-            raise load(feed.venue).read_rest_error(reply.status, reply.headers, body, None, time.time_ns())
+                return body, venue.read_listing(body, product)
+            raise venue.read_rest_error(reply.status, reply.headers, body, None, time.time_ns())
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         _log.warning("listing failed url=%s error=%s", url, error)
         raise VenueDown(feed.venue, None, f"{url}: {type(error).__name__}: {error}") from error

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, cast
 from fastfeed.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
-    from fastfeed.venues import binance, bitstamp, deribit, krakenfutures
+    from fastfeed.venues import binance, bitstamp, bybit, deribit, krakenfutures
     from fastfeed.venues.spec import Venue
 
     # Here the type checker holds each module against the contract.
     _binance: Venue = binance
     _bitstamp: Venue = bitstamp
+    _bybit: Venue = bybit
     _deribit: Venue = deribit
     _krakenfutures: Venue = krakenfutures
 
 __all__ = ["VENUES", "load"]
 
-VENUES = ("binance", "bitstamp", "deribit", "krakenfutures")
+VENUES = ("binance", "bitstamp", "bybit", "deribit", "krakenfutures")
 
 
 def load(venue_id: str) -> Venue:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fastfeed.sim.interface import Knobs, Profile
-from fastfeed.sim.profiles import binance, bitstamp, deribit, krakenfutures
+from fastfeed.sim.profiles import binance, bitstamp, bybit, deribit, krakenfutures
 from fastfeed.sim.replay import Timeline
 
 
@@ -26,6 +26,7 @@ class ProfileModule(Protocol):
 VENUES: dict[str, ProfileModule] = {
     "binance": binance,
     "bitstamp": bitstamp,
+    "bybit": bybit,
     "deribit": deribit,
     "krakenfutures": krakenfutures,
 }
