@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fastfeed.sim.interface import Knobs, Profile
-from fastfeed.sim.profiles import binance, bitstamp
+from fastfeed.sim.profiles import binance, bitstamp, okx
 from fastfeed.sim.replay import Timeline
 
 
@@ -23,7 +23,7 @@ class ProfileModule(Protocol):
         """Return the profile over the recordings in `folder`, None if it holds none of this venue."""
 
 
-VENUES: dict[str, ProfileModule] = {"binance": binance, "bitstamp": bitstamp}
+VENUES: dict[str, ProfileModule] = {"binance": binance, "bitstamp": bitstamp, "okx": okx}
 
 
 def make_profiles(
