@@ -116,7 +116,8 @@ class Requests:
             request = self._open.get(ack.request_id)
             return [] if request is None else self._take(request, ack)
         taken = []
-        for request in [each for each in self._open.values() if each.ends == ack.ended and not each.greets]:
+        alike = (ack.ended, ack.greets)
+        for request in [each for each in self._open.values() if (each.ends, each.greets) == alike]:
             taken += self._take(request, ack)
         return taken
 

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, cast
 from fastfeed.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
-    from fastfeed.venues import binance, bitstamp
+    from fastfeed.venues import binance, bitstamp, okx
     from fastfeed.venues.spec import Venue
 
     # Here the type checker holds each module against the contract.
     _binance: Venue = binance
     _bitstamp: Venue = bitstamp
+    _okx: Venue = okx
 
 __all__ = ["VENUES", "load"]
 
-VENUES = ("binance", "bitstamp")
+VENUES = ("binance", "bitstamp", "okx")
 
 
 def load(venue_id: str) -> Venue:

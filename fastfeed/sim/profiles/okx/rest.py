@@ -1,7 +1,8 @@
 """OKX's public REST: listing, books, tickers, time, and how often each may be asked.
 
 Limits count in a sliding window of 2 seconds for each address and call; beyond it a call is answered with 429.
-Source: okx.com/docs-v5, "Rate limits", "Get instruments", "Get order book", "Get system time" (2026-07).
+Source: okx.com/docs-v5, "Rate limits", "Get instruments", "Get underlying", "Get order book" and "Get system time"
+(2026-07).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from fastfeed.sim.interface import Reply, Request
 from fastfeed.sim.market import SECOND
-from fastfeed.sim.profiles.okx.products import OPTION, TYPES
+from fastfeed.sim.profiles.okx.products import FUTURES, OPTION, SWAP, TYPES
 
 WINDOW_NS = 2 * SECOND
 
@@ -57,6 +58,7 @@ class Rest:
         self._calls: dict[str, tuple[int, Callable[[Request, int], str]]] = {
             "/api/v5/public/time": (10, lambda request, now: f'{{"ts":"{now // 1_000_000}"}}'),
             "/api/v5/public/instruments": (20, self._listing),
+            "/api/v5/public/underlying": (20, self._underlyings),
             "/api/v5/market/books": (40, lambda request, now: self._book(request, 400)),
             "/api/v5/market/books-full": (10, lambda request, now: self._book(request, 5000)),
         }
@@ -88,13 +90,14 @@ class Rest:
         recent.append(now)
         return False
 
+    def _underlyings(self, request: Request, now: int) -> str:
+        kind = _type(request, (SWAP, FUTURES, OPTION))
+        names = {row["uly"]: None for row in self._source.listing(now) if row["instType"] == kind and row["uly"]}
+        return json.dumps(list(names), separators=(",", ":"))
+
     def _listing(self, request: Request, now: int) -> str:
         query = request.query
-        kind = query.get("instType", "")
-        if not kind:
-            raise ApiError(50014, "Parameter instType cannot be empty.")
-        if kind not in (*TYPES, "MARGIN", "EVENTS"):
-            raise ApiError(51000, "Parameter instType error")
+        kind = _type(request, (*TYPES, "MARGIN", "EVENTS"))
         family = query.get("instFamily") or query.get("uly")
         if kind == OPTION and not family:
             raise ApiError(50015, "Either parameter uly or instFamily is required.")
@@ -119,3 +122,12 @@ class Rest:
         # The number is there for who asks for the matching engine's own book.
         sequence = f',"seqId":{book.sequence}' if request.query.get("source") == "0" else ""
         return f'{{{book.sides},"ts":"{book.ts}"{sequence}}}'
+
+
+def _type(request: Request, known: tuple[str, ...]) -> str:
+    kind = request.query.get("instType", "")
+    if not kind:
+        raise ApiError(50014, "Parameter instType cannot be empty.")
+    if kind not in known:
+        raise ApiError(51000, "Parameter instType error")
+    return kind
