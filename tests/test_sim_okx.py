@@ -364,7 +364,8 @@ def test_a_dropped_update_is_a_gap_and_a_new_subscription_heals_it():
 
 
 def test_an_old_snapshot_is_one_that_the_next_update_does_not_follow():
-    sim = make(faults="old_snapshot:@1")
+    sim = make(faults="old_snapshot:@2")
+    subscribe(connect(sim), BTC)
     sim.advance(seconds=3)
     client, book = connect(sim), ClientBook()
     messages = subscribe(client, BTC)

@@ -108,7 +108,7 @@ cdef inline bint _scan_sides(const char** p, const char* end, const Route* route
 
 cdef bint _scan_update(const char* p, const char* end, const Route* route, Event* event) noexcept nogil:
     cdef int64_t ignored = 0
-    if not (scan_text(&p, end, b',"action":"update","data":[', 26) and _scan_sides(&p, end, route, event)):
+    if not (scan_text(&p, end, b',"action":"update","data":[', 27) and _scan_sides(&p, end, route, event)):
         return False
     scan_text(&p, end, b'","checksum":', 13)
     scan_text(&p, end, b"-", 1)
@@ -126,7 +126,7 @@ cdef bint _scan_quote(const char* p, const char* end, const Route* route, Event*
 cdef bint _scan_trade(const char* p, const char* end, const Route* route, Event* event) noexcept nogil:
     cdef Deal* deal = event_deal(event)
     cdef Span text
-    if not (scan_text(&p, end, b',"data":[{"instId":"', 19) and scan_text(&p, end, route.symbol, route.symbol_size)
+    if not (scan_text(&p, end, b',"data":[{"instId":"', 20) and scan_text(&p, end, route.symbol, route.symbol_size)
             and scan_text(&p, end, b'","tradeId":"', 13)):
         return False
     text.p = p

@@ -175,10 +175,10 @@ cdef int finish_quote(Event* event) noexcept nogil:
         return SHAPE
     if event.last_seq < 0:
         return RANGE
-    event.bid_px = event.levels[0] if event.n_bids else ABSENT
     event.bid_sz = event.levels[1] if event.n_bids else 0
-    event.ask_px = event.levels[2 * event.n_bids] if event.n_asks else ABSENT
+    event.bid_px = event.levels[0] if event.bid_sz else ABSENT
     event.ask_sz = event.levels[2 * event.n_bids + 1] if event.n_asks else 0
+    event.ask_px = event.levels[2 * event.n_bids] if event.ask_sz else ABSENT
     event.prev_seq = ABSENT
     event.kind = EVENT_BBO
     return OK

@@ -96,9 +96,8 @@ class DeltaStream:
         self._last = sequence.now()
         self._sent_at = self._ts = flow.book.ts
         self.shown.note(self._last)
-        # The book as it was when the market began: what a client gets that is answered from the past.
-        origin = flow.origin
-        self.stale = self._message("snapshot", *origin.levels(depth.levels), origin.ts, -1, origin.sequence)
+        # The book as first shown: what a client gets that is answered from the past.
+        self.stale = self.first()
 
     def on_event(self, event: Event) -> list[bytes]:
         self.shown.touch(event)
@@ -114,6 +113,8 @@ class DeltaStream:
         else:
             return []
         self._sent_at = self._ts = ts
+        if self._last < previous:
+            self.stale = self.first()
         return [self._message("update", *diff, ts, previous, self._last)]
 
     def first(self) -> bytes:
