@@ -178,7 +178,9 @@ def test_the_documented_order_of_numbers_has_no_gap():
     pipe.receive(SAMPLES["snapshot"])
     for previous, last in ((10, 15), (15, 15), (15, 3), (3, 5)):
         text = SAMPLES["update" if previous != last else "heartbeat"]
-        text = text.replace('"prevSeqId":10', f'"prevSeqId":{previous}').rsplit('"seqId"', 1)[0] + f'"seqId":{last}}}]}}'
+        text = (
+            text.replace('"prevSeqId":10', f'"prevSeqId":{previous}').rsplit('"seqId"', 1)[0] + f'"seqId":{last}}}]}}'
+        )
         pipe.receive(text)
         assert pipe.market.live, (previous, last)
         assert pipe.market.sequence == last
@@ -314,8 +316,10 @@ def expected(text: bytes) -> tuple[int, Any]:
         return 0, wanted
     out = []
     for fields in wanted:
-        if fields["kind"] == "delta" and (fields["prev_sequence"] > 10 or fields["sequence"] <= 10) and not (
-            fields["prev_sequence"] == 10 and fields["sequence"] < 10
+        if (
+            fields["kind"] == "delta"
+            and (fields["prev_sequence"] > 10 or fields["sequence"] <= 10)
+            and not (fields["prev_sequence"] == 10 and fields["sequence"] < 10)
         ):
             continue  # a gap, a heartbeat or old, for a book at 10
         out.append({"kind": fields["kind"]} if fields["kind"] in ("ticker", "bar") else fields)
