@@ -218,6 +218,16 @@ cdef void _delta(MarketState* m, Source* source, Event* event, int64_t ts_recv, 
         _gap(m, source, event, ts_recv)
 
 
+cdef inline bint _has_fallen(Chain* chain, const Event* event) noexcept nogil:
+    """Whether a source's numbers start again although no message said so: that one was lost."""
+    if event.prev_seq == ABSENT or event.last_seq >= chain.last:
+        chain.behind = 0
+        return False
+    # One alone came out of order.
+    chain.behind += 1
+    return chain.behind > 1
+
+
 cdef void _reset(MarketState* m, Source* source, Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
     """A delta behind which the numbers start again: it joins at `prev_seq` and nowhere else."""
     if source.chain.epoch != m.epoch:
@@ -371,7 +381,15 @@ cdef void keep_levels(Source* source, Event* event, int64_t ts_recv, int64_t ts_
             _hold(m, source, event, ts_recv)
         if event.kind == EVENT_RESET:
             _reset(m, source, event, ts_recv, ts_publish)
+        elif not _has_fallen(&source.chain, event):
+            _delta(m, source, event, ts_recv, ts_publish)
+        elif source.chain.epoch == m.epoch:
+            source.chain.last = event.last_seq
+            _gap(m, source, event, ts_recv)
         else:
+            # Another source brought the restart: this one goes on from there.
+            source.chain.last = event.last_seq
+            source.chain.epoch = m.epoch
             _delta(m, source, event, ts_recv, ts_publish)
     elif event.kind == EVENT_DELTA and m.holding:
         _hold(m, source, event, ts_recv)

@@ -23,7 +23,7 @@ cdef enum:
 cdef struct Chain:
     bint in_step
     int32_t ahead
-    #: refreshes in a row that are older than the one before
+    #: messages in a row that are older than the newest of this source
     int32_t behind
     #: of the market, when this source last told its numbers
     int64_t epoch

@@ -16,7 +16,7 @@ from rig import START, Rig
 import fastfeed
 from fastfeed.errors import MalformedReply, RateLimited, RequestRefused, VenueDown
 from fastfeed.instrument import instruments
-from fastfeed.sim import Simulator
+from fastfeed.sim import Fault, Simulator
 from fastfeed.venues import okx
 from fastfeed.venues.okx import OKX
 from fastfeed.venues.spec import (
@@ -438,6 +438,21 @@ def test_a_live_book_is_never_wrong_and_every_book_comes_back(fault, connections
     assert rig.wrong == []
     if fault in ("reset", "duplicate"):
         assert set(map(tuple, rig.states.values())) == {("live",)}
+
+
+@pytest.mark.parametrize("connections", [1, 2])
+def test_a_restart_of_numbers_whose_message_is_lost_is_seen_soon(connections):
+    rig = Rig("reset:@30:books:BTC-USDT-SWAP", venue="okx", symbols=1, channels=("book",), connections=connections)
+    rig.run_until_live()
+    while not rig.sim.faults.counts:
+        rig.step()
+    rig.sim.faults.add(Fault("drop", at=1, match="books:BTC-USDT-SWAP"))
+    rig.run(3)
+    assert rig.sim.faults.counts == {"reset": 1, "drop": 1}
+    top = rig.feed.book("okx:BTC/USDT:USDT").top(1)
+    assert top.state is fastfeed.BookState.LIVE
+    assert top.sequence < 10_000
+    assert rig.wrong == []
 
 
 # The recording, through the simulator's replay
