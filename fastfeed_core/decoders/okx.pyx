@@ -1,13 +1,14 @@
 """OKX v5, all types of instruments: public channels to events.
 
-A frame is `{"arg":{"channel":"books","instId":"BTC-USDT"},["action":..,]"data":[...]}`; channel and instId (instType for
-liquidations), joined by a colon, are the topic. Numbers are text, except sequences. Elements of `data`:
+A frame is `{"arg":{"channel":"books","instId":"BTC-USDT"},["action":..,]"data":[...]}`; channel and instId (instType
+for liquidations), joined by a colon, are the topic. Numbers are text, except sequences. Elements of `data`:
 
     books          {"asks":[["px","sz","0","orders"]],"bids":[..],"ts":"ms","checksum":0,"prevSeqId":-1,"seqId":10}
                    as action snapshot or update; so do books-l2-tbt, books50-l2-tbt
     books5         {"asks":[..],"bids":[..],"instId":..,"ts":"ms","seqId":10}, the whole each time
     bbo-tbt        {"asks":[[..]],"bids":[[..]],"ts":"ms","seqId":10}; a side may be empty
-    trades(-all)   {"instId":..,"tradeId":"id","px":"px","sz":"sz","side":"buy","ts":"ms",["count":..,]["source":..,]["seqId":5]}
+    trades(-all)   {"instId":..,"tradeId":"id","px":"px","sz":"sz","side":"buy","ts":"ms",["count":..,]["source":..,]
+                   ["seqId":5]}
     tickers        {"instType":..,"instId":..,"last":"px",..,"vol24h":"sz",..,"ts":"ms"}
     mark-price     {"instType":..,"instId":..,"markPx":"px","ts":"ms"}, index-tickers with idxPx, open-interest with oi
     funding-rate   {"instType":..,"instId":..,"fundingRate":"n","fundingTime":"ms",..,"ts":"ms"}

@@ -317,7 +317,7 @@ cdef int _read_bar(Cursor* c, const Route* route, Bar* bar) noexcept nogil:
     """Nine texts: start, open, high, low, close, volume thrice, whether it is closed; the first volume is in sizes."""
     cdef Span text
     cdef int64_t* prices[4]
-    cdef int i
+    cdef int i, _i
     cdef int code = parts_enter(c)
     prices[0], prices[1], prices[2], prices[3] = &bar.open, &bar.high, &bar.low, &bar.close
     if code == OK:
@@ -333,7 +333,7 @@ cdef int _read_bar(Cursor* c, const Route* route, Bar* bar) noexcept nogil:
         code = cursor_number(c, &bar.volume)
     if code == OK and bar.volume.mantissa < 0:
         code = RANGE
-    for i in range(3):
+    for _i in range(3):
         if code == OK:
             code = parts_comma(c)
         if code == OK:
