@@ -116,7 +116,8 @@ class Requests:
         if ack.request_id is not None:
             request = self._open.get(ack.request_id)
             return [] if request is None else self._take(request, ack)
-        requests = [each for each in self._open.values() if each.ends == ack.ended and not each.greets]
+        alike = (ack.ended, ack.greets)
+        requests = [each for each in self._open.values() if (each.ends, each.greets) == alike]
         if ack.topics is None or ack.complete:
             # It is about one request: the one with these topics, else the one that waits longest.
             named = [each for each in requests if any(text in each.topics for text in ack.topics or ())]

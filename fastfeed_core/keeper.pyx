@@ -236,16 +236,21 @@ cdef void _delta(MarketState* m, Source* source, Event* event, int64_t ts_recv, 
     cdef Chain* chain = &source.chain
     cdef Verdict verdict
     cdef bint was_in_step = chain.in_step
-    if chain.epoch < m.epoch:
-        # Numbers of before the restart, which another source has gone through already.
-        m.pub.row.old += 1
-        return
     if _has_broken(chain, event):
-        if _others_in_step(m, source):
+        if chain.epoch < m.epoch:
+            _restart(source)
+            m.pub.row.old += 1
+        elif _others_in_step(m, source):
             m.pub.row.source_gaps += was_in_step
             _restart(source)                # as far as can be told; a snapshot of its own puts it right
         else:
             _gap(m, source, event, ts_recv)
+        return
+    if chain.epoch < m.epoch:
+        # Numbers of before the restart, which another source has gone through already.
+        m.pub.row.old += 1
+        if event.last_seq > chain.reached:
+            chain.reached = event.last_seq
         return
     if chain.epoch > m.epoch:
         # Numbers of after a restart that the book has not reached: as of a source that is ahead.

@@ -88,8 +88,12 @@ class Rig:
             self.clients.pop(key).close()
         for key, each in wanted.items():
             if key not in self.clients:
-                self.clients[key] = self.sim.connect(self.venue, *self._place(each.url, "ws"))
-                self._take(self.feed.connected(key, now))
+                try:
+                    self.clients[key] = self.sim.connect(self.venue, *self._place(each.url, "ws"))
+                except ValueError:  # refused: too many at once
+                    self._take(self.feed.disconnected(key, now))
+                else:
+                    self._take(self.feed.connected(key, now))
 
     def _exchange(self, now: int) -> None:
         while self.feed.sends:

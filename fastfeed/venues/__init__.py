@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from fastfeed.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
-    from fastfeed.venues import binance, bitstamp, bybit, deribit, krakenfutures
+    from fastfeed.venues import binance, bitstamp, bybit, deribit, krakenfutures, okx
     from fastfeed.venues.spec import Venue
 
     # Here the type checker holds each module against the contract.
@@ -17,10 +17,18 @@ if TYPE_CHECKING:
     _bybit: Venue = bybit
     _deribit: Venue = deribit
     _krakenfutures: Venue = krakenfutures
+    _okx: Venue = okx
 
 __all__ = ["VENUES", "load"]
 
 VENUES = ("binance", "bitstamp", "bybit", "deribit", "krakenfutures")
+=======
+    _okx: Venue = okx
+
+__all__ = ["VENUES", "load"]
+
+VENUES = ("binance", "bitstamp", "okx")
+>>>>>>> venue-okx
 
 
 def load(venue_id: str) -> Venue:

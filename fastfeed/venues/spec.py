@@ -191,13 +191,15 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True):
     """The venue took a request. Data need not follow: a venue may accept a topic that it does not have.
 
     `request_id` is None where the venue does not repeat it. `topics` are those taken, None for all of the request;
-    `complete` says that what the request had besides is refused. `ended` marks the end of subscriptions.
+    `complete` says that what the request had besides is refused. `ended` marks the end of subscriptions, `greets` the
+    answer to the greeting where that has no id.
     """
 
     request_id: int | None = None
     topics: tuple[str, ...] | None = None
     complete: bool = False
     ended: bool = False
+    greets: bool = False
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fastfeed.sim.interface import Knobs, Profile
-from fastfeed.sim.profiles import binance, bitstamp, bybit, deribit, krakenfutures
+from fastfeed.sim.profiles import binance, bitstamp, bybit, deribit, krakenfutures, okx
 from fastfeed.sim.replay import Timeline
 
 
@@ -29,6 +29,7 @@ VENUES: dict[str, ProfileModule] = {
     "bybit": bybit,
     "deribit": deribit,
     "krakenfutures": krakenfutures,
+    "okx": okx,
 }
 
 

@@ -1,0 +1,3 @@
+from fastfeed_core.decoder import Decoder
+
+class OkxDecoder(Decoder): ...
