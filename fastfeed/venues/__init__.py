@@ -21,14 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["VENUES", "load"]
 
-VENUES = ("binance", "bitstamp", "bybit", "deribit", "krakenfutures")
-=======
-    _okx: Venue = okx
-
-__all__ = ["VENUES", "load"]
-
-VENUES = ("binance", "bitstamp", "okx")
->>>>>>> venue-okx
+VENUES = ("binance", "bitstamp", "bybit", "deribit", "krakenfutures", "okx")
 
 
 def load(venue_id: str) -> Venue:
