@@ -164,9 +164,13 @@ class Protocol:
             self._books[name] = Books(
                 self._venue, product, endpoints[name].rest, self._options, self._links, self._random, self._next_id
             )
-        for (name, path), by_text in groups.items():
-            notices = [each for each in self._venue.status_topics(products[name], listed[name]) if each.path == path]
-            self._open_links(products[name], path, endpoints[name].ws + path, by_text, notices, copies)
+        notices: dict[tuple[str, str], list[Topic]] = {}
+        for name, product in products.items():
+            for topic in self._venue.status_topics(product, listed[name]):
+                notices.setdefault((name, topic.path), []).append(topic)
+        for name, path in groups | notices:
+            feeds, told = groups.get((name, path), {}), notices.get((name, path), [])
+            self._open_links(products[name], path, endpoints[name].ws + path, feeds, told, copies)
 
     def _open_links(
         self,
@@ -179,7 +183,7 @@ class Protocol:
     ) -> None:
         topics = list(by_text.values())
         size = product.limits.topics_per_connection
-        for start, copy in itertools.product(range(0, len(topics), size), range(copies)):
+        for start, copy in itertools.product(range(0, max(len(topics), 1), size), range(copies)):
             row = self._hub.bus.add_connection(f"{self._venue.ID} {product.name} {path} {start // size}.{copy}")
             link = Link(
                 self._venue,
