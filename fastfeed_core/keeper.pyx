@@ -53,11 +53,13 @@ from fastfeed_core.state cimport (
     ATTENTION_WANTS_BOOK,
     market_call,
 )
-from fastfeed_core.sync cimport AHEAD_LIMIT, BEHIND_LIMIT, SYNC_APPLY, SYNC_OLD, SYNC_WAIT, Chain, Verdict, sync_judge
+from fastfeed_core.sync cimport AHEAD_LIMIT, SYNC_APPLY, SYNC_OLD, SYNC_WAIT, Chain, Verdict, sync_judge
 
 cdef enum:
     #: in records: no connection brought it
     NO_CONNECTION = 0xFFFF
+    #: connections of one venue do not lie so far apart, seconds
+    STILL_S = 10
 
 
 cdef void keep_release_held(MarketState* m) noexcept nogil:
@@ -103,7 +105,6 @@ cdef void keep_drop(MarketState* m, Reason reason, uint16_t connection, int64_t 
         source.chain.ahead = 0
         source.chain.behind = 0
         source.chain.last = ABSENT
-        source.chain.reached = ABSENT
         source = source.next
     book_clear(&m.book)
     m.state = STATE_SYNCING
@@ -171,8 +172,6 @@ cdef inline void _restart(Source* source) noexcept nogil:
     source.chain.epoch += 1
     source.chain.in_step = False
     source.chain.ahead = 0
-    source.chain.behind = 0
-    source.chain.reached = ABSENT
 
 
 cdef void _follow(MarketState* m, Source* source) noexcept nogil:
@@ -214,6 +213,11 @@ cdef void _apply(MarketState* m, Source* source, Event* event, int64_t ts_recv, 
     _applied(m, source.connection, event, KIND_DELTA, ts_recv, ts_publish)
 
 
+cdef inline bint _stands_still(const MarketState* m, const Event* event, int64_t ts_recv) noexcept nogil:
+    """Whether the venue goes on below a book that stands still: its numbers fell, and what said so was lost."""
+    return event.last_seq < m.sequence and ts_recv - m.pub.ts_recv > <int64_t>STILL_S * 1000000000
+
+
 cdef void _delta(MarketState* m, Source* source, Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
     """One delta or heartbeat to a live book."""
     cdef Verdict verdict
@@ -234,24 +238,12 @@ cdef void _delta(MarketState* m, Source* source, Event* event, int64_t ts_recv, 
         _apply(m, source, event, ts_recv, ts_publish)
     elif verdict == SYNC_OLD:
         m.pub.row.old += event.kind == EVENT_DELTA
-        if event.last_seq < source.chain.reached:
-            # A repetition, or the venue's numbers fell and nothing said so: the book would stand still for ever.
-            source.chain.behind += 1
-            if source.chain.behind <= BEHIND_LIMIT:
-                return
-            source.chain.in_step = False
-            if not _others_in_step(m, source):
-                _gap(m, source, event, ts_recv)
-            elif source.chain.behind == BEHIND_LIMIT + 1:
-                m.pub.row.source_gaps += 1
-            return
+        if event.kind == EVENT_DELTA and _stands_still(m, event, ts_recv):
+            _gap(m, source, event, ts_recv)
     elif verdict == SYNC_WAIT:
         m.pub.row.source_gaps += was_in_step
     else:
         _gap(m, source, event, ts_recv)
-        return
-    source.chain.behind = 0
-    source.chain.reached = event.last_seq
 
 
 cdef void _reset(MarketState* m, Source* source, Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
@@ -358,10 +350,8 @@ cdef void _snapshot(MarketState* m, Source* source, Event* event, int64_t ts_rec
     if chain.last != ABSENT and event.last_seq < chain.last:
         _restart(source)
     chain.last = event.last_seq
-    chain.reached = event.last_seq
     chain.ahead = 0
-    chain.behind = 0
-    if m.state == STATE_LIVE and _others_in_step(m, source) and _is_old(m, source, event):
+    if m.state == STATE_LIVE and _others_in_step(m, source) and _is_old(m, source, event, ts_recv):
         return
     keep_release_held(m)
     m.holding = False
@@ -370,9 +360,11 @@ cdef void _snapshot(MarketState* m, Source* source, Event* event, int64_t ts_rec
     _replace(m, source.connection, event, 0, REASON_SNAPSHOT, ts_recv, ts_publish)
 
 
-cdef inline bint _is_old(MarketState* m, Source* source, const Event* event) noexcept nogil:
+cdef inline bint _is_old(MarketState* m, Source* source, const Event* event, int64_t ts_recv) noexcept nogil:
     """Whether the live book has what a whole book says."""
-    if source.chain.epoch > m.epoch or source.chain.epoch == m.epoch and event.last_seq > m.sequence:
+    if source.chain.epoch > m.epoch:
+        return False
+    if source.chain.epoch == m.epoch and (event.last_seq > m.sequence or _stands_still(m, event, ts_recv)):
         return False
     source.chain.in_step = source.chain.epoch == m.epoch
     m.pub.row.old += 1
@@ -391,7 +383,7 @@ cdef void _refresh(MarketState* m, Source* source, Event* event, int64_t ts_recv
         _restart(source)
     chain.behind = 0
     chain.last = event.last_seq
-    if m.state == STATE_LIVE and _is_old(m, source, event):
+    if m.state == STATE_LIVE and _is_old(m, source, event, ts_recv):
         return
     _follow(m, source)
     _replace(m, source.connection, event, 0, REASON_SNAPSHOT, ts_recv, ts_publish)

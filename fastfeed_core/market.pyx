@@ -197,7 +197,6 @@ cdef class Market:
             raise MemoryError
         source.market = self.state
         source.chain.last = ABSENT
-        source.chain.reached = ABSENT
         self.state.attached += 1
         source.connection = <uint16_t>connection
         if channel == CHANNEL_BOOK:

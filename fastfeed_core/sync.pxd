@@ -18,21 +18,17 @@ cdef enum:
     #: messages of a source ahead of a book that does not move, let pass while another source is in step: 64 depth
     #: messages are seconds, far more than two connections of one venue lie apart
     AHEAD_LIMIT = 64
-    #: messages of a source below what it brought itself: more of them in a row are no repetition, its numbers fell
-    BEHIND_LIMIT = 64
 
 #: a source's own chain
 cdef struct Chain:
     bint in_step
     int32_t ahead
-    #: messages in a row that are older than what it brought before
+    #: whole books, or quotes, in a row that are older than what it brought before
     int32_t behind
     #: whose numbers it brings: compared with that of the book
     int64_t epoch
     #: the greatest sequence since its snapshot, ABSENT before one; of a quote: the last one
     int64_t last
-    #: the greatest sequence of its deltas, whatever they go on from
-    int64_t reached
 
 
 cdef inline Verdict sync_judge(int64_t book_seq, int64_t prev_seq, int64_t last_seq, Chain* chain,

@@ -176,32 +176,46 @@ def test_a_source_that_has_reset_does_not_wait_for_ever():
     assert wire.calls() == [WANTS_BOOK | GAP]
 
 
+SECOND = 1_000_000_000
+
+
 def test_numbers_that_fall_without_a_word_do_not_leave_a_book_that_stands_still():
     wire = live(last=1000)
-    wire.book("delta", prev=1000, last=1001, bids=[(98, 1)])
     for number in range(30):  # repetitions
         wire.book("delta", prev=900 + number, last=901 + number)
-    wire.book("delta", prev=1001, last=1002, bids=[(98, 2)])
-    assert wire.market.sequence == 1002
-    for number in range(65):
-        assert wire.market.live
-        wire.book("delta", prev=10 + number, last=11 + number)
-    assert not wire.market.live
+    wire.ts += 11 * SECOND
+    assert says(wire.book("delta", prev=1000, last=1001, bids=[(98, 1)])) == ["delta"]
+    wire.book("delta", prev=1000, last=1001)
+    wire.ts += 9 * SECOND
+    wire.book("delta", prev=10, last=11)
+    assert wire.market.live
+    wire.ts += 2 * SECOND
+    wire.book("heartbeat", prev=11, last=11)
+    wire.book("delta", prev=1000, last=1001)
+    assert wire.market.live
+    assert says(wire.book("delta", prev=11, last=12)) == ["gap"]
     assert wire.calls() == [WANTS_BOOK | GAP]
 
 
-def test_a_source_whose_numbers_fell_does_not_keep_the_book():
-    wire = live(2, last=1000)
-    wire.book("delta", 0, prev=1000, last=1001, bids=[(98, 1)])
-    for number in range(100):
-        wire.book("delta", 0, prev=number, last=number + 1)
-    assert wire.market.live
-    assert wire.counters()["source_gaps"] == 1
-    wire.close(1)
-    assert not wire.market.live
+def test_a_source_that_joined_below_the_book_does_not_keep_it_standing_still():
+    wire = live(1, last=1000)
+    wire.connections.append(wire.connect())
+    wire.book("snapshot", 1, last=5, bids=[(50, 5)])  # the venue has started again; the first one does not say so
+    assert wire.market.sequence == 1000
+    wire.ts += 11 * SECOND
+    assert says(wire.book("delta", 1, prev=5, last=6)) == ["gap"]
 
 
-def test_a_connection_that_lags_by_any_length_is_in_step():
+def test_whole_books_below_one_that_stands_still_replace_it():
+    wire = Wire(2)
+    wire.book("refresh", 0, last=1000, bids=BIDS)
+    assert wire.book("refresh", 1, last=5, bids=[(50, 5)]) == []
+    wire.ts += 11 * SECOND
+    assert says(wire.book("refresh", 1, last=6, bids=[(50, 6)])) == ["snapshot"]
+    assert wire.market.levels() == ([(50, 6)], [])
+
+
+def test_a_connection_that_lags_by_any_number_of_messages_is_in_step():
     wire = live(2, last=1000)
     for number in range(1000, 1200):
         wire.book("delta", 0, prev=number, last=number + 1, bids=[(98, number)])

@@ -40,6 +40,7 @@ class Wire:
         self.market: Market = open_market(self.hub, self.instrument, rows)
         self.channels = channels
         self.ts = 1
+        self.step = 1  # ns from one message to the next
         self.connections = [self.connect() for _ in range(connections)]
         self.bus = Bus(BusMap(writer=self.writer))
         self._events = Subscription(self.bus.map, None, None, "oldest")
@@ -52,7 +53,7 @@ class Wire:
 
     def feed(self, topic: str, kind: str, connection: int = 0, **message: Any) -> None:
         """One message, without looking at what comes of it."""
-        self.ts += 1
+        self.ts += self.step
         inject(self.connections[connection], topic, kind, self.ts, **message)
 
     def send(self, topic: str, kind: str, connection: int = 0, **message: Any) -> list[Any]:
