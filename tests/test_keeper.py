@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pipeline import instrument
 from wire import Wire
 
 from fastfeed.venues.spec import Channel
@@ -279,6 +280,20 @@ def test_a_window_of_the_best_levels_knows_how_far_it_goes():
             found = book.depth()
             assert found.complete_to == (complete, None)
             assert found.bids.tolist() == wire.market.levels()[0]
+
+
+def test_levels_that_found_no_room_are_missed_within_a_window_too():
+    wire = Wire(levels=64, what=instrument(tick="10000000000000"))  # no window of ticks
+    bids = [(px, 1) for px in range(3000, 1000, -1)]
+    wire.book("snapshot", last=1, bids=bids, limit=2000)
+    kept = wire.market.levels()[0]
+    assert len(kept) < 2000
+    for number in range(1, 4):
+        worst = wire.market.complete_to[0]
+        assert [level for level in kept if level[0] >= worst] == [level for level in bids if level[0] >= worst]
+        found = wire.depth()
+        assert found.complete_to[0] >= worst
+        wire.book("delta", prev=number, last=number + 1, bids=[(3000, 1)])
 
 
 def test_the_limit_goes_with_the_snapshot_that_said_it():

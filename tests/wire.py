@@ -33,9 +33,9 @@ class Wire:
 
     def __init__(self, connections: int = 1, rows: tuple[Channel, ...] = BOOK, what: Instrument | None = None,
                  channels: tuple[tuple[str, str, str | None], ...] = tuple((each, each, None) for each in TOPICS),
-                 held_bytes: int = 1 << 20, ring: int = 1 << 22) -> None:  # fmt: skip
+                 held_bytes: int = 1 << 20, ring: int = 1 << 22, levels: int = 8192) -> None:  # fmt: skip
         self.instrument = what or instrument()
-        self.writer = BusWriter(ring=ring, instruments=4)
+        self.writer = BusWriter(ring=ring, instruments=4, levels=levels)
         self.hub = Hub(self.writer, held_bytes)
         self.market: Market = open_market(self.hub, self.instrument, rows)
         self.channels = channels
