@@ -2,9 +2,9 @@
 
 Two ways lead to a live book. A snapshot by request: deltas are held from the request on and join it. A snapshot in the
 stream: what follows it goes on from it. Either way every later message is judged by `sync_judge`, and a gap costs this
-one book. A venue whose sequence starts again opens a new epoch. Each source tells its own restarts, and the book is in the
-epoch of the source that it was taken from: what a source of an older epoch brings is ignored until it, too, has started
-again. Without a book there are no epochs: whoever brings the next one is believed.
+one book. A venue whose sequence starts again opens a new epoch. Each source tells its own restarts, and the book is in
+the epoch of the source that it was taken from: what a source of an older epoch brings is ignored until it, too, has
+started again. Without a book there are no epochs: whoever brings the next one is believed.
 """
 
 from libc.stdint cimport int64_t
