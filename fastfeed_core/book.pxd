@@ -40,6 +40,7 @@ cdef struct Side:
     bint placed                 # the window has a base
     Far far
     int64_t complete            # every level with a key at or above it is known; INT64_MIN: the whole side is
+    int64_t lost                # levels below this key were given up for want of room; INT64_MIN: none was
     int64_t watch               # an update at or above this key changes the published top
     bint touched                # such an update came
 

@@ -143,10 +143,11 @@ cdef void _far_set(Side* side, int64_t key, int64_t sz) noexcept nogil:
     if chunk.count == CHUNK:
         if far.used == far.capacity:
             # No room: give up the worst chunk and say so by the coverage.
-            side.complete = max(side.complete, far.order[0].keys[far.order[0].count - 1] + 1)
+            side.lost = max(side.lost, far.order[0].keys[far.order[0].count - 1] + 1)
+            side.complete = max(side.complete, side.lost)
             far.count -= far.order[0].count
             _far_remove_chunk(far, 0)
-            if key >= side.complete:
+            if key >= side.lost:
                 _far_set(side, key, sz)
             return
         half = CHUNK // 2
@@ -179,6 +180,7 @@ cdef int _side_init(Side* side, int32_t sign, int64_t tick, int32_t far_levels) 
         side.span = <uint64_t>(WINDOW * side.tick)
         side.inverse = 9223372036854775808ULL // <uint64_t>side.tick + 1
     side.complete = INT64_MIN
+    side.lost = INT64_MIN
     side.watch = INT64_MIN
     return _far_init(&side.far, far_levels)
 
@@ -348,6 +350,7 @@ cdef void _side_clear(Side* side) noexcept nogil:
     side.placed = False
     _far_clear(&side.far)
     side.complete = INT64_MIN
+    side.lost = INT64_MIN
     side.watch = INT64_MIN
     side.touched = True
 
@@ -495,7 +498,7 @@ cdef inline int64_t _worst_key(const Side* side) noexcept nogil:
 
 cdef void side_window(Side* side, int64_t levels) noexcept nogil:
     """The side shows the venue's best `levels` and no more: with as many, what lies beyond the worst is unknown."""
-    side.complete = _worst_key(side) if side_count(side) >= levels else INT64_MIN
+    side.complete = max(side.lost, _worst_key(side) if side_count(side) >= levels else INT64_MIN)
 
 
 cdef int64_t side_complete_px(const Side* side) noexcept nogil:

@@ -7,17 +7,8 @@ the epoch of the source that it was taken from: what a source of an older epoch 
 started again. Without a book there are no epochs: whoever brings the next one is believed.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t
+from libc.stdint cimport int64_t
 
-from fastfeed_core.book cimport (
-    book_clear,
-    book_settle,
-    side_apply,
-    side_best,
-    side_limit,
-    side_prime,
-    side_window,
-)
 from fastfeed_core.event cimport (
     ABSENT,
     EVENT_DELTA,
@@ -26,98 +17,24 @@ from fastfeed_core.event cimport (
     EVENT_RESET,
     EVENT_SNAPSHOT,
 )
-from fastfeed_core.pool cimport Held, pool_hold, pool_load, pool_release
-from fastfeed_core.publish cimport (
-    publish_bbo,
-    publish_levels,
-    publish_status,
-    publisher_now,
-    publisher_touch,
-)
+from fastfeed_core.ledger cimport ledger_apply, ledger_drop, ledger_hold, ledger_release, ledger_replace
+from fastfeed_core.pool cimport Held, pool_load, pool_release
+from fastfeed_core.publish cimport publisher_now
 from fastfeed_core.records cimport (
-    FLAG_DERIVED,
-    KIND_DELTA,
-    KIND_SNAPSHOT,
     REASON_DISCONNECTED,
     REASON_GAP,
     REASON_MALFORMED,
     REASON_SNAPSHOT,
-    SCOPE_INSTRUMENT,
     STATE_LIVE,
-    STATE_SYNCING,
 )
-from fastfeed_core.state cimport (
-    ATTENTION_GAP,
-    ATTENTION_HELD_LOST,
-    ATTENTION_REFUSED,
-    ATTENTION_WANTS_BOOK,
-    market_call,
-)
+from fastfeed_core.state cimport ATTENTION_GAP, ATTENTION_REFUSED, ATTENTION_WANTS_BOOK, market_call
 from fastfeed_core.sync cimport AHEAD_LIMIT, SYNC_APPLY, SYNC_OLD, SYNC_WAIT, Chain, Verdict, sync_judge
 
 cdef enum:
     #: in records: no connection brought it
     NO_CONNECTION = 0xFFFF
-
-
-cdef void keep_release_held(MarketState* m) noexcept nogil:
-    cdef Held* held = m.first_held
-    cdef Held* following
-    m.first_held = NULL
-    m.last_held = NULL
-    while held != NULL:
-        following = held.next
-        pool_release(&m.hub.pool, held)
-        held = following
-
-
-cdef void _hold(MarketState* m, Source* source, const Event* event, int64_t ts_recv) noexcept nogil:
-    cdef Held* held = pool_hold(&m.hub.pool, event, source, ts_recv)
-    if held == NULL:
-        # What was held is useless with a hole in it; the chain shows the hole when the snapshot comes.
-        m.pub.row.held_lost += 1
-        keep_release_held(m)
-        m.verifying = False
-        market_call(m, ATTENTION_HELD_LOST)
-        return
-    m.pub.row.held += 1
-    if m.first_held == NULL:
-        m.first_held = held
-    else:
-        m.last_held.next = held
-    m.last_held = held
-
-
-cdef void keep_drop(MarketState* m, Reason reason, uint16_t connection, int64_t expected, int64_t received,
-                    int64_t ts_recv) noexcept nogil:
-    """The book is lost: nothing of it survives, and readers are told why."""
-    cdef bint was_live = m.state == STATE_LIVE
-    cdef Source* source = m.sources
-    keep_release_held(m)
-    m.holding = False
-    m.verifying = False
-    m.asked = False
-    while source != NULL:
-        source.chain.in_step = False
-        source.chain.epoch = m.epoch
-        source.chain.ahead = 0
-        source.chain.behind = 0
-        source.chain.last = ABSENT
-        source.chain.reached = ABSENT
-        source.chain.fallen = ABSENT
-        source = source.next
-    book_clear(&m.book)
-    m.state = STATE_SYNCING
-    m.sequence = ABSENT
-    m.pub.state = STATE_SYNCING
-    m.pub.sequence = ABSENT
-    m.pub.book_version += 1
-    if m.derives_bbo:
-        m.bbo[1] = -1                       # no top is like it: the next one is published
-    publisher_touch(m.hub.bus, &m.pub)
-    if was_live:
-        publish_status(m.hub.bus, m.pub.instrument, connection, SCOPE_INSTRUMENT, STATE_SYNCING, reason, expected,
-                       received, 0, ts_recv)
+    #: connections of one venue do not lie so far apart, seconds
+    STILL_S = 10
 
 
 cdef inline bint _others_in_step(const MarketState* m, const Source* source) noexcept nogil:
@@ -129,50 +46,11 @@ cdef inline bint _others_in_step(const MarketState* m, const Source* source) noe
     return False
 
 
-cdef inline void _set_levels(MarketState* m, const Event* event) noexcept nogil:
-    side_apply(&m.book.bids, event.levels, event.n_bids)
-    side_apply(&m.book.asks, event.levels + 2 * event.n_bids, event.n_asks)
-    book_settle(&m.book)
-    if m.shown:
-        side_window(&m.book.bids, m.shown)
-        side_window(&m.book.asks, m.shown)
-
-
-cdef void _derive_bbo(MarketState* m, uint16_t connection, Event* event, int64_t ts_recv,
-                      int64_t ts_publish) noexcept nogil:
-    """Publish the book's top if it is another one."""
-    cdef int64_t[4] top
-    cdef int i
-    top[0] = ABSENT
-    top[1] = 0
-    top[2] = ABSENT
-    top[3] = 0
-    side_best(&m.book.bids, &top[0], &top[1])
-    side_best(&m.book.asks, &top[2], &top[3])
-    if top[0] == m.bbo[0] and top[1] == m.bbo[1] and top[2] == m.bbo[2] and top[3] == m.bbo[3]:
-        return
-    for i in range(4):
-        m.bbo[i] = top[i]
-    event.bid_px = top[0]
-    event.bid_sz = top[1]
-    event.ask_px = top[2]
-    event.ask_sz = top[3]
-    publish_bbo(m.hub.bus, &m.pub, connection, event, ts_recv, ts_publish, FLAG_DERIVED)
-
-
-cdef inline void _applied(MarketState* m, uint16_t connection, Event* event, uint8_t kind, int64_t ts_recv,
-                          int64_t ts_publish) noexcept nogil:
-    publish_levels(m.hub.bus, &m.pub, connection, event, kind, ts_recv, ts_publish)
-    if m.derives_bbo:
-        _derive_bbo(m, connection, event, ts_recv, ts_publish)
-
-
 cdef inline void _restart(Source* source) noexcept nogil:
     """The venue's sequence starts again for this source."""
     source.chain.epoch += 1
     source.chain.in_step = False
     source.chain.ahead = 0
-    source.chain.behind = 0
     source.chain.reached = ABSENT
     source.chain.fallen = ABSENT
 
@@ -197,23 +75,14 @@ cdef void _gap(MarketState* m, Source* source, const Event* event, int64_t ts_re
     m.pub.row.gaps += 1
     m.gap_expected = m.sequence
     m.gap_received = event.prev_seq
-    keep_drop(m, REASON_GAP, source.connection, m.gap_expected, m.gap_received, ts_recv)
+    ledger_drop(m, REASON_GAP, source.connection, m.gap_expected, m.gap_received, ts_recv)
     m.asked = True
     market_call(m, ATTENTION_WANTS_BOOK | ATTENTION_GAP)
 
 
-cdef void _apply(MarketState* m, Source* source, Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
-    cdef Source* other = m.sources
-    if m.verifying:
-        _hold(m, source, event, ts_recv)
-    _set_levels(m, event)
-    m.sequence = event.last_seq
-    # The book moves: what a source ahead of it waits for may still come.
-    while other != NULL:
-        other.chain.ahead = 0
-        other = other.next
-    m.pub.row.deltas += 1
-    _applied(m, source.connection, event, KIND_DELTA, ts_recv, ts_publish)
+cdef inline bint _stands_still(const MarketState* m, const Event* event, int64_t ts_recv) noexcept nogil:
+    """Whether the venue goes on below a book that stands still: its numbers fell, and what said so was lost."""
+    return event.last_seq < m.sequence and ts_recv - m.pub.ts_recv > <int64_t>STILL_S * 1000000000
 
 
 cdef inline bint _has_broken(Chain* chain, const Event* event) noexcept nogil:
@@ -238,19 +107,19 @@ cdef void _delta(MarketState* m, Source* source, Event* event, int64_t ts_recv, 
     cdef bint was_in_step = chain.in_step
     if _has_broken(chain, event):
         if chain.epoch < m.epoch:
-            _restart(source)
             m.pub.row.old += 1
+            _restart(source)
         elif _others_in_step(m, source):
             m.pub.row.source_gaps += was_in_step
             _restart(source)                # as far as can be told; a snapshot of its own puts it right
         else:
             _gap(m, source, event, ts_recv)
         return
+    if event.last_seq > chain.reached:
+        chain.reached = event.last_seq
     if chain.epoch < m.epoch:
         # Numbers of before the restart, which another source has gone through already.
         m.pub.row.old += 1
-        if event.last_seq > chain.reached:
-            chain.reached = event.last_seq
         return
     if chain.epoch > m.epoch:
         # Numbers of after a restart that the book has not reached: as of a source that is ahead.
@@ -261,16 +130,15 @@ cdef void _delta(MarketState* m, Source* source, Event* event, int64_t ts_recv, 
     verdict = sync_judge(m.sequence, event.prev_seq, event.last_seq, chain,
                          m.sources.next != NULL and _others_in_step(m, source))
     if verdict == SYNC_APPLY:
-        _apply(m, source, event, ts_recv, ts_publish)
+        ledger_apply(m, source, event, ts_recv, ts_publish)
     elif verdict == SYNC_OLD:
         m.pub.row.old += event.kind == EVENT_DELTA
+        if event.kind == EVENT_DELTA and _stands_still(m, event, ts_recv):
+            _gap(m, source, event, ts_recv)
     elif verdict == SYNC_WAIT:
         m.pub.row.source_gaps += was_in_step
     else:
         _gap(m, source, event, ts_recv)
-        return
-    if event.last_seq > chain.reached:
-        chain.reached = event.last_seq
 
 
 cdef void _reset(MarketState* m, Source* source, Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
@@ -281,7 +149,7 @@ cdef void _reset(MarketState* m, Source* source, Event* event, int64_t ts_recv, 
     if source.chain.epoch == m.epoch and event.prev_seq == m.sequence:
         _restart(source)
         _follow(m, source)
-        _apply(m, source, event, ts_recv, ts_publish)
+        ledger_apply(m, source, event, ts_recv, ts_publish)
     elif source.chain.epoch < m.epoch:
         _restart(source)
         m.pub.row.old += 1
@@ -295,33 +163,6 @@ cdef void _reset(MarketState* m, Source* source, Event* event, int64_t ts_recv, 
 
 
 # ---- whole books
-
-cdef void _replace(MarketState* m, uint16_t connection, Event* event, int limit, Reason reason, int64_t ts_recv,
-                   int64_t ts_publish) noexcept nogil:
-    """Make the book what the message says; readers hear of it, and of the change of state if it is one."""
-    cdef bint was_live = m.state == STATE_LIVE
-    book_clear(&m.book)
-    if event.n_bids:
-        side_prime(&m.book.bids, event.levels[0])
-    if event.n_asks:
-        side_prime(&m.book.asks, event.levels[2 * event.n_bids])
-    m.shown = event.limit
-    _set_levels(m, event)
-    if 0 < limit <= event.n_bids:
-        side_limit(&m.book.bids, event.levels[2 * event.n_bids - 2])
-    if 0 < limit <= event.n_asks:
-        side_limit(&m.book.asks, event.levels[2 * (event.n_bids + event.n_asks) - 2])
-    m.sequence = event.last_seq
-    m.state = STATE_LIVE
-    m.pub.state = STATE_LIVE
-    m.asked = False
-    m.pub.row.snapshots += 1
-    _applied(m, connection, event, KIND_SNAPSHOT, ts_recv, ts_publish)
-    if not was_live or reason != REASON_SNAPSHOT:
-        m.pub.row.resyncs += not was_live
-        publish_status(m.hub.bus, m.pub.instrument, connection, SCOPE_INSTRUMENT, STATE_LIVE, reason, ABSENT, ABSENT,
-                       0, ts_recv)
-
 
 cdef bint keep_reply(MarketState* m, Event* event, int limit, Reason reason, int64_t ts_recv) noexcept nogil:
     """Replace the book by the one of a reply, then bring it up to date with what was held.
@@ -348,7 +189,7 @@ cdef bint keep_reply(MarketState* m, Event* event, int limit, Reason reason, int
     if not connects:
         return False
     event.limit = 0
-    _replace(m, NO_CONNECTION, event, limit, reason, ts_recv, publisher_now(m.hub.bus, ts_recv))
+    ledger_replace(m, NO_CONNECTION, event, limit, reason, ts_recv, publisher_now(m.hub.bus, ts_recv))
     source = m.sources
     while source != NULL:
         source.chain.in_step = True
@@ -378,22 +219,23 @@ cdef void _snapshot(MarketState* m, Source* source, Event* event, int64_t ts_rec
     if chain.last != ABSENT and (event.restarts or event.last_seq < chain.last):
         _restart(source)
     chain.last = event.last_seq
-    chain.fallen = ABSENT
     chain.reached = event.last_seq
+    chain.fallen = ABSENT
     chain.ahead = 0
-    chain.behind = 0
-    if m.state == STATE_LIVE and _others_in_step(m, source) and _is_old(m, source, event):
+    if m.state == STATE_LIVE and _others_in_step(m, source) and _is_old(m, source, event, ts_recv):
         return
-    keep_release_held(m)
+    ledger_release(m)
     m.holding = False
     m.verifying = False
     _follow(m, source)
-    _replace(m, source.connection, event, 0, REASON_SNAPSHOT, ts_recv, ts_publish)
+    ledger_replace(m, source.connection, event, 0, REASON_SNAPSHOT, ts_recv, ts_publish)
 
 
-cdef inline bint _is_old(MarketState* m, Source* source, const Event* event) noexcept nogil:
+cdef inline bint _is_old(MarketState* m, Source* source, const Event* event, int64_t ts_recv) noexcept nogil:
     """Whether the live book has what a whole book says."""
-    if source.chain.epoch > m.epoch or source.chain.epoch == m.epoch and event.last_seq > m.sequence:
+    if source.chain.epoch > m.epoch:
+        return False
+    if source.chain.epoch == m.epoch and (event.last_seq > m.sequence or _stands_still(m, event, ts_recv)):
         return False
     source.chain.in_step = source.chain.epoch == m.epoch
     m.pub.row.old += 1
@@ -412,10 +254,10 @@ cdef void _refresh(MarketState* m, Source* source, Event* event, int64_t ts_recv
         _restart(source)
     chain.behind = 0
     chain.last = event.last_seq
-    if m.state == STATE_LIVE and _is_old(m, source, event):
+    if m.state == STATE_LIVE and _is_old(m, source, event, ts_recv):
         return
     _follow(m, source)
-    _replace(m, source.connection, event, 0, REASON_SNAPSHOT, ts_recv, ts_publish)
+    ledger_replace(m, source.connection, event, 0, REASON_SNAPSHOT, ts_recv, ts_publish)
 
 
 # ---- what comes in
@@ -438,7 +280,7 @@ cdef void keep_levels(Source* source, Event* event, int64_t ts_recv, int64_t ts_
             if source.chain.last != ABSENT and event.last_seq > source.chain.last:
                 source.chain.last = event.last_seq
     elif event.kind == EVENT_DELTA and m.holding:
-        _hold(m, source, event, ts_recv)
+        ledger_hold(m, source, event, ts_recv)
     elif event.kind != EVENT_HEARTBEAT and not m.asked:
         m.asked = True
         market_call(m, ATTENTION_WANTS_BOOK)
@@ -453,13 +295,13 @@ cdef void keep_refuse(Source* source, int64_t ts_recv) noexcept nogil:
         if _others_in_step(m, source):
             m.pub.row.source_gaps += 1
             return
-        keep_drop(m, REASON_MALFORMED, source.connection, m.sequence, ABSENT, ts_recv)
+        ledger_drop(m, REASON_MALFORMED, source.connection, m.sequence, ABSENT, ts_recv)
         m.asked = True
         market_call(m, ATTENTION_WANTS_BOOK | ATTENTION_REFUSED)
     elif m.holding:
         # A hole among the held ones: the chain shows it, or this message was none. Without a chain nothing does.
         if m.first_held != NULL and m.first_held.prev_seq == ABSENT:
-            keep_release_held(m)
+            ledger_release(m)
         market_call(m, ATTENTION_REFUSED)
 
 
@@ -482,7 +324,7 @@ cdef void keep_forget_source(MarketState* m, Source* source, int64_t ts_recv) no
             m.last_held = held
             held_link = &held.next
     if m.state == STATE_LIVE and not m.verifying:
-        keep_release_held(m)
+        ledger_release(m)
     # A book that is on its way still joins what the others bring.
     if m.sources == NULL or m.state == STATE_LIVE and not _others_in_step(m, NULL):
-        keep_drop(m, REASON_DISCONNECTED, source.connection, ABSENT, ABSENT, ts_recv)
+        ledger_drop(m, REASON_DISCONNECTED, source.connection, ABSENT, ABSENT, ts_recv)

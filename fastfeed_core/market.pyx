@@ -19,7 +19,8 @@ from fastfeed_core.book cimport (
 )
 from fastfeed_core.decoder cimport Decoder
 from fastfeed_core.event cimport ABSENT, CHANNEL_BOOK, Channel, Event, event_begin, event_free, event_init
-from fastfeed_core.keeper cimport keep_drop, keep_forget_source, keep_release_held, keep_reply
+from fastfeed_core.keeper cimport keep_forget_source, keep_reply
+from fastfeed_core.ledger cimport ledger_drop, ledger_release
 from fastfeed_core.pool cimport Held, pool_close, pool_init, pool_load
 from fastfeed_core.publish cimport publish_status, publisher_flush, publisher_forget
 from fastfeed_core.records cimport (
@@ -186,7 +187,7 @@ cdef class Market:
             source = self.state.quoters
             self.state.quoters = source.next
             free(source)
-        keep_release_held(self.state)
+        ledger_release(self.state)
         book_free(&self.state.book)
         free(self.state)
 
@@ -227,7 +228,7 @@ cdef class Market:
 
     def abandon_snapshot(self):
         """No snapshot will come: forget what was held."""
-        keep_release_held(self.state)
+        ledger_release(self.state)
         self.state.holding = False
         self.state.asked = False
 
@@ -272,7 +273,7 @@ cdef class Market:
         """Hold copies of what comes from now on, for a snapshot that `verify` will get; False if not live."""
         if self.state.state != STATE_LIVE:
             return False
-        keep_release_held(self.state)
+        ledger_release(self.state)
         self.state.verifying = True
         self.state.verify_from = self.state.sequence
         return True
@@ -281,7 +282,7 @@ cdef class Market:
         """No snapshot will come: forget what was held."""
         if self.state.verifying:
             self.state.verifying = False
-            keep_release_held(self.state)
+            ledger_release(self.state)
 
     def verify(self, Decoder decoder not None, bytes body not None, int limit, int64_t ts_recv, bint final=False):
         """Compare the live book with a snapshot and what was held since, and replace it if they differ.
@@ -343,7 +344,7 @@ cdef class Market:
         if self.state.state != STATE_LIVE:
             publish_status(self.hub.state.bus, self.state.pub.instrument, 0xFFFF, SCOPE_INSTRUMENT, STATE_SYNCING,
                            <Reason>reason, ABSENT, ABSENT, 0, ts)
-        keep_drop(self.state, <Reason>reason, 0xFFFF, ABSENT, ABSENT, ts)
+        ledger_drop(self.state, <Reason>reason, 0xFFFF, ABSENT, ABSENT, ts)
 
     @property
     def live(self):

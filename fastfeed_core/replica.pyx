@@ -158,9 +158,6 @@ cdef class Replica:
     cdef ff_ring_reader reader
     cdef char[65536] buffer
     cdef bint loaded
-    #: keys below which this copy lacks levels that the feed may have
-    cdef int64_t own_bids
-    cdef int64_t own_asks
     cdef bint partial               # a message's last fragment is still to come
     cdef State state
     cdef int64_t sequence
@@ -233,8 +230,10 @@ cdef class Replica:
         side_apply(&self.book.asks, <const int64_t*>(pairs + depth), head.n_asks)
         book_settle(&self.book)
         # A full image may have been cut off.
-        self.own_bids = head.complete_bid_px if head.n_bids == depth else INT64_MIN
-        self.own_asks = -head.complete_ask_px if head.n_asks == depth and head.complete_ask_px != ABSENT else INT64_MIN
+        if head.n_bids == depth:
+            self.book.bids.lost = head.complete_bid_px
+        if head.n_asks == depth and head.complete_ask_px != ABSENT:
+            self.book.asks.lost = -head.complete_ask_px
         self._cover(head.complete_bid_px, head.complete_ask_px)
 
     cdef int _catch_up(self) except -1:
@@ -261,22 +260,13 @@ cdef class Replica:
 
     cdef void _apply(self, const LevelsRecord* record) noexcept:
         cdef const LevelPair* pairs = <const LevelPair*>(<const char*>record + sizeof(LevelsRecord))
-        cdef int64_t bids, asks
         if record.head.kind == KIND_SNAPSHOT and record.head.flags & FLAG_FIRST:
             book_clear(&self.book)
-            self.own_bids = INT64_MIN
-            self.own_asks = INT64_MIN
             if record.n_bids:
                 side_prime(&self.book.bids, pairs[0].px)
-        bids = self.book.bids.complete
-        asks = self.book.asks.complete
         side_apply(&self.book.bids, <const int64_t*>(pairs), record.n_bids)
         side_apply(&self.book.asks, <const int64_t*>(pairs + record.n_bids), record.n_asks)
         book_settle(&self.book)
-        if self.book.bids.complete > bids:
-            self.own_bids = self.book.bids.complete     # no room here: levels were given up
-        if self.book.asks.complete > asks:
-            self.own_asks = self.book.asks.complete
         self.partial = not record.head.flags & FLAG_LAST
         if not self.partial:
             self._cover(record.complete_bid_px, record.complete_ask_px)
@@ -288,8 +278,8 @@ cdef class Replica:
 
     cdef void _cover(self, int64_t bid_px, int64_t ask_px) noexcept:
         """Take over the feed's coverage, as far as this copy has the levels: it grows and shrinks with each message."""
-        self.book.bids.complete = max(self.own_bids, bid_px)
-        self.book.asks.complete = max(self.own_asks, -ask_px if ask_px != ABSENT else INT64_MIN)
+        self.book.bids.complete = max(self.book.bids.lost, bid_px)
+        self.book.asks.complete = max(self.book.asks.lost, -ask_px if ask_px != ABSENT else INT64_MIN)
 
     cdef void _status(self, const StatusRecord* record) noexcept:
         if record.scope != SCOPE_INSTRUMENT:

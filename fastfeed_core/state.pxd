@@ -13,8 +13,9 @@ from fastfeed_core.records cimport State
 from fastfeed_core.sync cimport Chain
 
 cdef enum:
-    #: trade ids remembered to drop a second copy
-    RECENT_TRADES = 1024
+    #: trade ids remembered to drop a second copy: 128 sets of 8
+    RECENT_SETS = 128
+    RECENT_WAYS = 8
     #: liquidations remembered to drop a second source's copy: they are rare and have no ids
     RECENT_LIQUIDATIONS = 64
 
@@ -38,6 +39,12 @@ cdef struct HubState:
     Publisher* bus
     Pool pool
     MarketState* attention          # markets that want the protocol's attention
+
+#: the last ids that share a place: their words, the first one plus 1 as 0 is no id
+cdef struct RecentIds:
+    uint64_t[RECENT_WAYS] first
+    uint64_t[RECENT_WAYS] second
+    uint64_t count
 
 #: a liquidation that came, and which sources brought it
 cdef struct Seen:
@@ -73,7 +80,7 @@ cdef struct MarketState:
     int64_t bbo_number
     int64_t bbo_epoch
     int64_t[4] bbo
-    uint64_t[2 * RECENT_TRADES] recent_trades
+    RecentIds[RECENT_SETS] recent_trades
     int64_t trade_sequence          # the greatest that came; ABSENT before the first
     Seen[RECENT_LIQUIDATIONS] liquidations
     int liquidation_count

@@ -23,7 +23,7 @@ cdef enum:
 cdef struct Chain:
     bint in_step
     int32_t ahead
-    #: whole books and quotes in a row that are older than what it brought before
+    #: whole books, or quotes, in a row that are older than what it brought before
     int32_t behind
     #: whose numbers it brings: compared with that of the book
     int64_t epoch
@@ -31,7 +31,7 @@ cdef struct Chain:
     int64_t last
     #: where its own deltas have come to, ABSENT before the first
     int64_t reached
-    #: the last sequence of a message that fell behind that
+    #: the last sequence of a delta that fell behind that
     int64_t fallen
 
 

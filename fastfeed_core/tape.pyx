@@ -5,7 +5,7 @@ whichever the venue gives, and dropped.
 """
 
 from libc.stdint cimport int64_t, uint64_t
-from libc.string cimport memcmp, memcpy, memmove
+from libc.string cimport memcmp, memcpy
 
 from fastfeed_core.event cimport (
     ABSENT,
@@ -19,12 +19,8 @@ from fastfeed_core.event cimport (
     Deal,
 )
 from fastfeed_core.publish cimport publish_bar, publish_bbo, publish_liquidation, publish_ticker, publish_trade
-from fastfeed_core.state cimport RECENT_LIQUIDATIONS, RECENT_TRADES, Seen
+from fastfeed_core.state cimport RECENT_LIQUIDATIONS, RECENT_SETS, RECENT_WAYS, RecentIds, Seen
 from fastfeed_core.sync cimport Chain
-
-cdef enum:
-    #: ids that share a place in the table of recent ones
-    WAYS = 8
 
 
 cdef void tape_forget(MarketState* m) noexcept nogil:
@@ -119,9 +115,8 @@ cdef void tape_bbo(Source* source, const Event* event, int64_t ts_recv, int64_t 
 
 
 cdef inline bint _is_new_trade(MarketState* m, const Deal* deal) noexcept nogil:
-    """Whether its id is none of the last ones: sets of eight, the latest first."""
     cdef uint64_t[2] words
-    cdef uint64_t* entry
+    cdef RecentIds* recent
     cdef uint64_t place
     cdef int i
     memcpy(words, deal.trade_id, 16)
@@ -129,14 +124,15 @@ cdef inline bint _is_new_trade(MarketState* m, const Deal* deal) noexcept nogil:
     if deal.id_kind != ID_INTEGER:
         # Texts differ in their last bytes, and share their first: all have a say.
         place = (words[0] ^ words[1] * 0x9E3779B97F4A7C15ULL) * 0xFF51AFD7ED558CCDULL >> 57
-    entry = &m.recent_trades[2 * WAYS * (place % (RECENT_TRADES // WAYS))]
-    words[0] += 1                           # an empty entry is no id
-    for i in range(WAYS):
-        if entry[2 * i] == words[0] and entry[2 * i + 1] == words[1]:
+    recent = &m.recent_trades[place % RECENT_SETS]
+    words[0] += 1
+    for i in range(RECENT_WAYS):
+        if recent.first[i] == words[0] and recent.second[i] == words[1]:
             return False
-    memmove(entry + 2, entry, 16 * (WAYS - 1))
-    entry[0] = words[0]
-    entry[1] = words[1]
+    i = recent.count % RECENT_WAYS
+    recent.count += 1
+    recent.first[i] = words[0]
+    recent.second[i] = words[1]
     return True
 
 

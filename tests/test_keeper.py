@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pipeline import instrument
 from wire import Wire
 
 from fastfeed.venues.spec import Channel
@@ -176,32 +177,41 @@ def test_a_source_that_has_reset_does_not_wait_for_ever():
     assert wire.calls() == [WANTS_BOOK | GAP]
 
 
+SECOND = 1_000_000_000
+
+
 def test_numbers_that_fall_without_a_word_do_not_leave_a_book_that_stands_still():
     wire = live(last=1000)
-    wire.book("delta", prev=1000, last=1001, bids=[(98, 1)])
-    for number in range(30):  # repetitions
-        wire.book("delta", prev=900 + number, last=901 + number)
-    wire.book("delta", prev=1001, last=1002, bids=[(98, 2)])
-    assert wire.market.sequence == 1002
-    for number in range(65):
-        assert wire.market.live
-        wire.book("delta", prev=10 + number, last=11 + number)
-    assert not wire.market.live
+    for number in (990, 980, 985):  # what comes late or twice
+        assert wire.book("delta", prev=number, last=number + 1) == []
+    assert says(wire.book("delta", prev=1000, last=1001, bids=[(98, 1)])) == ["delta"]
+    wire.book("delta", prev=1000, last=1001)
+    wire.book("heartbeat", prev=1001, last=1001)
+    wire.book("delta", prev=10, last=11)
+    assert wire.market.live
+    assert says(wire.book("delta", prev=11, last=12)) == ["gap"]
     assert wire.calls() == [WANTS_BOOK | GAP]
 
 
-def test_a_source_whose_numbers_fell_does_not_keep_the_book():
-    wire = live(2, last=1000)
-    wire.book("delta", 0, prev=1000, last=1001, bids=[(98, 1)])
-    for number in range(100):
-        wire.book("delta", 0, prev=number, last=number + 1)
-    assert wire.market.live
-    assert wire.counters()["source_gaps"] == 1
-    wire.close(1)
-    assert not wire.market.live
+def test_a_source_that_joined_below_the_book_does_not_keep_it_standing_still():
+    wire = live(1, last=1000)
+    wire.connections.append(wire.connect())
+    wire.book("snapshot", 1, last=5, bids=[(50, 5)])  # the venue has started again; the first one does not say so
+    assert wire.market.sequence == 1000
+    wire.ts += 11 * SECOND
+    assert says(wire.book("delta", 1, prev=5, last=6)) == ["gap"]
 
 
-def test_a_connection_that_lags_by_any_length_is_in_step():
+def test_whole_books_below_one_that_stands_still_replace_it():
+    wire = Wire(2)
+    wire.book("refresh", 0, last=1000, bids=BIDS)
+    assert wire.book("refresh", 1, last=5, bids=[(50, 5)]) == []
+    wire.ts += 11 * SECOND
+    assert says(wire.book("refresh", 1, last=6, bids=[(50, 6)])) == ["snapshot"]
+    assert wire.market.levels() == ([(50, 6)], [])
+
+
+def test_a_connection_that_lags_by_any_number_of_messages_is_in_step():
     wire = live(2, last=1000)
     for number in range(1000, 1200):
         wire.book("delta", 0, prev=number, last=number + 1, bids=[(98, number)])
@@ -265,6 +275,20 @@ def test_a_window_of_the_best_levels_knows_how_far_it_goes():
             found = book.depth()
             assert found.complete_to == (complete, None)
             assert found.bids.tolist() == wire.market.levels()[0]
+
+
+def test_levels_that_found_no_room_are_missed_within_a_window_too():
+    wire = Wire(levels=64, what=instrument(tick="10000000000000"))  # no window of ticks
+    bids = [(px, 1) for px in range(3000, 1000, -1)]
+    wire.book("snapshot", last=1, bids=bids, limit=2000)
+    kept = wire.market.levels()[0]
+    assert len(kept) < 2000
+    for number in range(1, 4):
+        worst = wire.market.complete_to[0]
+        assert [level for level in kept if level[0] >= worst] == [level for level in bids if level[0] >= worst]
+        found = wire.depth()
+        assert found.complete_to[0] >= worst
+        wire.book("delta", prev=number, last=number + 1, bids=[(3000, 1)])
 
 
 def test_the_limit_goes_with_the_snapshot_that_said_it():

@@ -99,6 +99,7 @@ class Model:
         self.rng = rng
         self.venue = Venue(rng, form, shown, overlap)
         self.wire = Wire(count)
+        self.wire.step = 100_000_000
         self.lines = [Line(number, self.venue) for number in range(count)]
         self.reader = self.wire.bus.book(self.wire.instrument.name)
         self.lived = 0
@@ -171,10 +172,10 @@ def test_faults_of_all_kinds_never_show_a_wrong_book_and_it_comes_back(count, fo
             while line.queue and (rng.random() < 0.6 or len(line.queue) > 20):
                 model.deliver(line, refused=loss / 10)
     model.drain()
-    # Without further faults the book is there again: as soon as it is asked for (a restart that was lost shows after 64
-    # messages), or a while after the venue took a subscription whose snapshot was refused.
-    for number in range(120):
-        if model.wanted or (number == 90 and not model.wire.market.live):
+    # Without further faults the book is there again: as soon as it is asked for (a restart that was lost shows after 10
+    # seconds), or a while after the venue took a subscription whose snapshot was refused.
+    for number in range(180):
+        if model.wanted or (number == 150 and not model.wire.market.live):
             model.subscribe_again()
         model.tick()
         model.drain()

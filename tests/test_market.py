@@ -90,26 +90,30 @@ def test_old_and_repeated_deltas_change_nothing():
     assert pipeline.counters()["old"] == 3
 
 
-def later(first: int, last: int, ms: int) -> bytes:
-    return frame(spot_depth(first, last, [["99.50", f"{last}.0"]]) | {"E": 1772506983582 + ms})
-
-
-def test_numbers_that_fall_though_time_goes_on_are_a_gap_and_what_comes_late_is_none():
-    pipeline = Pipeline(connections=2)
+def test_numbers_that_fall_without_a_word_are_a_gap_and_what_comes_late_or_twice_is_none():
+    pipeline = Pipeline()
     pipeline.market.expect_snapshot()
     assert pipeline.snapshot(rest_book(10, BIDS, ASKS))
-    for connection in (0, 1):
-        pipeline.receive(later(11, 12, 0), connection)
-        pipeline.receive(later(13, 14, 5), connection)
-    for old in (later(11, 12, 0), later(13, 14, 5), later(9, 10, -5)):
+    pipeline.receive(diff(11, 12))
+    pipeline.receive(diff(13, 14))
+    for old in (diff(13, 14), diff(11, 12), diff(9, 10)):
         assert pipeline.receive(old) == []
-    (event,) = pipeline.receive(later(12, 13, 6))
+    # What goes on from one that fell behind is of a chain that began again.
+    (event,) = pipeline.receive(diff(11, 11))
     assert (event.kind, event.state, event.reason) == ("status", "syncing", "gap")
     # Where the new numbers are the way of things, they are no gap again.
     pipeline.market.expect_snapshot()
     assert pipeline.snapshot(rest_book(13, BIDS, ASKS))
     pipeline.events()
-    assert [event.kind for event in pipeline.receive(later(14, 14, 7))] == ["delta"]
+    assert [event.kind for event in pipeline.receive(diff(14, 14))] == ["delta"]
+
+
+def test_a_message_that_ends_beyond_its_chain_without_going_on_from_it_is_a_gap():
+    pipeline = Pipeline()
+    pipeline.market.expect_snapshot()
+    assert pipeline.snapshot(rest_book(10, BIDS, ASKS))
+    pipeline.receive(diff(11, 14))
+    assert [event.reason for event in pipeline.receive(diff(13, 20))] == ["gap"]
 
 
 def test_a_limited_snapshot_knows_how_far_it_goes():

@@ -33,13 +33,14 @@ class Wire:
 
     def __init__(self, connections: int = 1, rows: tuple[Channel, ...] = BOOK, what: Instrument | None = None,
                  channels: tuple[tuple[str, str, str | None], ...] = tuple((each, each, None) for each in TOPICS),
-                 held_bytes: int = 1 << 20, ring: int = 1 << 22) -> None:  # fmt: skip
+                 held_bytes: int = 1 << 20, ring: int = 1 << 22, levels: int = 8192) -> None:  # fmt: skip
         self.instrument = what or instrument()
-        self.writer = BusWriter(ring=ring, instruments=4)
+        self.writer = BusWriter(ring=ring, instruments=4, levels=levels)
         self.hub = Hub(self.writer, held_bytes)
         self.market: Market = open_market(self.hub, self.instrument, rows)
         self.channels = channels
         self.ts = 1
+        self.step = 1  # ns from one message to the next
         self.connections = [self.connect() for _ in range(connections)]
         self.bus = Bus(BusMap(writer=self.writer))
         self._events = Subscription(self.bus.map, None, None, "oldest")
@@ -52,7 +53,7 @@ class Wire:
 
     def feed(self, topic: str, kind: str, connection: int = 0, **message: Any) -> None:
         """One message, without looking at what comes of it."""
-        self.ts += 1
+        self.ts += self.step
         inject(self.connections[connection], topic, kind, self.ts, **message)
 
     def send(self, topic: str, kind: str, connection: int = 0, **message: Any) -> list[Any]:
