@@ -266,6 +266,16 @@ class Book:
         top = self._follow()
         return BookState.SYNCING if top is None else BookState(top.state())
 
+    @property
+    def chained(self) -> bool:
+        """True if a lost message is seen at the next one.
+
+        False where the venue's messages carry nothing that shows a hole: such a book can be wrong until the feed has
+        compared it with a fresh one, which it does every `verify_s` seconds.
+        """
+        index = self._bus._find(self.name)
+        return index is None or bool(self._bus._map.instrument(index)["chained"])
+
     def top(self, n: int = 1, exact: bool = False, require_live: bool = False) -> Top:
         """Return a consistent copy of the best levels, also of a book that is not live (look at `state`).
 

@@ -38,6 +38,8 @@ class Rig:
         self.clients: dict[int, Any] = {}
         self.events: list[Any] = []
         self.wrong: list[str] = []
+        self.wrong_since: dict[str, int] = {}
+        self.longest_wrong = 0.0  # seconds that a live book was wrong, as far as it was seen to be right again
         self.checked = 0
         self.states: dict[str, list[str]] = {each.name: [] for each in self.instruments}
         self._take(self.feed.start(self.sim.now, connect=False))
@@ -120,8 +122,15 @@ class Rig:
     def _check(self, name: str) -> None:
         """A live book is the venue's book at the same sequence, within its coverage."""
         book = self.feed.book(name)
-        if book.state is not fastfeed.BookState.LIVE:
-            return
+        before = len(self.wrong)
+        if book.state is fastfeed.BookState.LIVE:
+            self._compare(name, book)
+        if len(self.wrong) > before:
+            self.wrong_since.setdefault(name, self.sim.now)
+        elif name in self.wrong_since:
+            self.longest_wrong = max(self.longest_wrong, (self.sim.now - self.wrong_since.pop(name)) / 1e9)
+
+    def _compare(self, name: str, book: fastfeed.Book) -> None:
         depth = book.depth()
         instrument = next(each for each in self.instruments if each.name == name)
         truth = self.sim.book_at(name, depth.sequence).levels(10_000)  # in ticks and lots

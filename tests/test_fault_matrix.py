@@ -11,7 +11,7 @@ import pytest
 from rig import Rig
 
 from fastfeed.sim.faults import Fault
-from fastfeed.venues import VENUES
+from fastfeed.venues import VENUES, load
 
 #: how often a fault strikes a message of a book, so that some happen in a few seconds
 RATES = {
@@ -88,6 +88,31 @@ def test_a_connection_that_goes_mute_is_given_up(venue):
         assert waited < 600
     heal(rig, 100)
     assert rig.wrong == []
+
+
+UNCHAINED = [
+    (venue, row.form)
+    for venue in VENUES
+    for product in load(venue).PRODUCTS
+    for row in product.channels
+    if row.name == "book" and not row.chained
+]
+VERIFY_S = 5
+SLACK_S = 4  # the request, its reply, and the stream that has to come up to it
+
+
+@pytest.mark.parametrize("fault", ["drop", "gap", "reorder", "truncate"])
+@pytest.mark.parametrize(("venue", "form"), UNCHAINED)
+def test_an_unchained_book_is_wrong_no_longer_than_stated(venue, form, fault):
+    rig = Rig(f"{fault}:0.02", venue=venue, symbols=1, book=form, verify_s=VERIFY_S)
+    rig.run(40)
+    rig.sim.faults.clear()
+    rig.run(VERIFY_S + SLACK_S)
+    assert rig.wrong  # a loss that nobody sees: else this test shows nothing
+    assert rig.wrong_since == {}
+    assert not any(rig.feed.book(each.name).chained for each in rig.instruments)
+    assert rig.longest_wrong <= VERIFY_S + SLACK_S
+    assert any(event.kind == "status" and event.reason == "repaired" for event in rig.events)
 
 
 @pytest.mark.parametrize("venue", VENUES)

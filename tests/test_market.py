@@ -170,7 +170,7 @@ def test_two_connections_with_losses_never_show_a_wrong_book(seed):
     queues: list[list[bytes]] = [[], []]
     sequence = 0
     for number in range(63):
-        is_end = number >= 60               # the last ones come by both: what is missing before them shows
+        is_end = number >= 60  # the last ones come by both: what is missing before them shows
         first, sequence = sequence + 1, sequence + rng.randrange(1, 4)
         side = [[f"{rng.randrange(90, 100)}.00", f"{rng.randrange(3)}.0"] for _ in range(rng.randrange(4))]
         message = spot_depth(first, sequence, side)
