@@ -168,8 +168,9 @@ class Protocol:
         for name, product in products.items():
             for topic in self._venue.status_topics(product, listed[name]):
                 notices.setdefault((name, topic.path), []).append(topic)
-        for name, path in groups | notices:
-            feeds, told = groups.get((name, path), {}), notices.get((name, path), [])
+        for place in dict.fromkeys([*groups, *notices]):
+            name, path = place
+            feeds, told = groups.get(place, {}), notices.get(place, [])
             self._open_links(products[name], path, endpoints[name].ws + path, feeds, told, copies)
 
     def _open_links(
