@@ -170,8 +170,8 @@ class Protocol:
                 notices.setdefault((name, topic.path), []).append(topic)
         for place in dict.fromkeys([*groups, *notices]):
             name, path = place
-            feeds, told = groups.get(place, {}), notices.get(place, [])
-            self._open_links(products[name], path, endpoints[name].ws + path, feeds, told, copies)
+            by_text, told = groups.get(place, {}), notices.get(place, [])
+            self._open_links(products[name], path, endpoints[name].ws + path, by_text, told, copies)
 
     def _open_links(
         self,

@@ -367,7 +367,9 @@ def test_a_form_that_needs_a_login_is_refused_without_one():
 def test_single_trades_come_by_the_other_path():
     rig = Rig(venue="okx", channels=("trade",), symbols=1, trades="raw", rate=100)
     rig.run(5)
-    assert [each.url for each in rig.feed.connections] == ["wss://ws.okx.com/ws/v5/business"]
+    # Notices of the instruments' status come by the public path, whatever else is asked for.
+    urls = [f"wss://ws.okx.com/ws/v5/{path}" for path in ("business", "public")]
+    assert [each.url for each in rig.feed.connections] == urls
     trades = [(event.name, event.trade_id) for event in rig.events if event.kind == "trade"]
     assert len(trades) == len(set(trades)) > 20
 
