@@ -25,7 +25,7 @@ class Rig:
     """
 
     def __init__(self, faults: str | FaultPlan = "", seed: int = 7, products: tuple[str, ...] | None = None,
-                 symbols: int = 2, rate: float = 40, connections: int = 1, venue: str = "binance",
+                 symbols: int | None = 2, rate: float = 40, connections: int = 1, venue: str = "binance",
                  channels: tuple[str, ...] = ("book", "bbo", "trade"), **options: Any) -> None:  # fmt: skip
         knobs = Knobs(seed=seed, rate=rate, levels=40, symbols=symbols, journal=True)
         self.venue = venue

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from random import Random
 
 import pytest
@@ -132,3 +133,21 @@ def test_random_sequences(venue, sequences):
             heal(rig, 600)
             assert rig.wrong == [], (seed, kinds)
             done += 1
+
+
+def test_coins_of_tiny_prices_and_huge_sizes_are_exact():
+    prices, sizes = [], []
+    for venue in VENUES:
+        rig = Rig(venue=venue, symbols=None, rate=20)
+        heal(rig, 60)
+        rig.run(2)
+        assert rig.wrong == []
+        for instrument in rig.instruments:
+            top = rig.feed.book(instrument.name).top(1, exact=True)
+            ((price, size),) = top.bids
+            assert price % instrument.tick_size == 0
+            assert size % instrument.lot_size == 0
+            prices.append(price)
+            sizes.extend(size for _, size in rig.feed.book(instrument.name).top(25, exact=True).asks)
+    assert min(prices) < Decimal("1e-10")
+    assert max(sizes) > 10**11
