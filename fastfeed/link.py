@@ -109,7 +109,12 @@ class Link:
         decoder = self._venue.decoder(self.product)()
         self.path = ReceivePath(hub, self.row, decoder, len(self.subscriptions) + len(self.topics), ts)
         for topic, channel, instrument, market in self.subscriptions:
-            self.path.route(topic.text, instrument.symbol, channel, market, carrier=topic.carrier, group=topic.group)
+            try:
+                self.path.route(
+                    topic.text, instrument.symbol, channel, market, carrier=topic.carrier, group=topic.group
+                )
+            except ValueError as error:  # it costs itself, and not all that shares the connection
+                _log.error("no way for a topic url=%s instrument=%s error=%s", self.url, instrument.name, error)
         self.opened_at = ts
         self._pinged = ts
         self._sent.clear()

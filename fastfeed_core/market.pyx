@@ -67,6 +67,7 @@ cdef bint _same(const Side* one, const Side* other) noexcept:
             return False
 
 
+@cython.no_gc_clear                         # markets leave the bus until the very end
 cdef class Hub:
     """What all markets of a process share: the bus, the pool of held deltas, the list of markets to look at.
 

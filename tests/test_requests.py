@@ -376,3 +376,21 @@ def test_control_frames_of_all_kinds_and_none_of_them_ends_the_feed(monkeypatch)
     ):  # fmt: skip
         talk.say(control)
     assert len(talk.requested()) == 2
+
+
+def test_a_topic_that_finds_no_way_costs_itself(monkeypatch):
+    venue = FakeVenue()
+    shared = {"trade": "same:topic"}
+    plain = venue.topics
+    monkeypatch.setattr(
+        venue,
+        "topics",
+        lambda instrument, row, options: (
+            (Topic("/ws", shared[row.name]),) if row.name in shared else plain(instrument, row, options)
+        ),
+    )
+    talk = Talk(monkeypatch, venue, 2, channels=("book", "trade"))
+    assert talk.accept() == [("sub", ["book:C0USDT", "same:topic", "book:C1USDT"])]
+    for coin in (0, 1):
+        talk.stream("snapshot", coin=coin, last=1)
+        assert talk.feed.book(f"fake:C{coin}/USDT").state.name == "LIVE"

@@ -1,0 +1,187 @@
+"""verify: books without a chain are held against fresh snapshots, and repaired."""
+
+from __future__ import annotations
+
+import pytest
+from fakevenue import UNCHAINED, FakeVenue, Talk
+
+
+def unchained(monkeypatch, count: int = 1, **options) -> Talk:
+    talk = Talk(monkeypatch, FakeVenue(**UNCHAINED), count, verify_s=60, **options)
+    talk.accept()
+    talk.wait(2.5)
+    for number, request in enumerate(talk.requested()):
+        talk.stream("delta", coin=number, last=9, bids=[(1, 1)])
+        talk.reply(request, 10, [(100, 1), (99, 1)])
+    assert talk.live
+    return talk
+
+
+def verification(talk: Talk):
+    """The next request, within the interval."""
+    for _ in range(70):
+        talk.wait(1, step=1)
+        found = talk.requested()
+        if found:
+            return found[0]
+    raise AssertionError("not verified")
+
+
+def test_deltas_are_held_before_an_unchained_book_is_asked_for(monkeypatch):
+    talk = Talk(monkeypatch, FakeVenue(**UNCHAINED))
+    talk.accept()
+    talk.wait(1.5)
+    assert talk.requested() == []
+    talk.stream("delta", last=10, bids=[(98, 1)])
+    talk.wait(1)
+    (request,) = talk.requested()
+    talk.stream("delta", last=20, bids=[(97, 1)])
+    # It is older than the first one held: what is between is not known.
+    talk.reply(request, 5, [(100, 1)])
+    assert not talk.live
+    talk.wait(1)
+    (request,) = talk.requested()
+    talk.reply(request, 15, [(100, 2)])
+    assert (talk.live, talk.levels()) == (True, [(100, 2), (97, 1)])
+
+
+def test_a_refused_message_among_the_held_ones_is_no_hole_in_the_book(monkeypatch):
+    talk = Talk(monkeypatch, FakeVenue(**UNCHAINED))
+    talk.accept()
+    talk.stream("delta", last=10, bids=[(98, 1)])
+    talk.stream("refused")  # 20
+    talk.stream("delta", last=30, bids=[(97, 1)])
+    talk.wait(2.5)
+    (request,) = talk.requested()
+    talk.reply(request, 15, [(100, 1)])
+    assert not talk.live
+    talk.wait(1)
+    (request,) = talk.requested()
+    talk.reply(request, 35, [(100, 2)])
+    assert (talk.live, talk.levels()) == (True, [(100, 2)])
+
+
+def test_a_lost_delta_is_repaired_within_the_interval(monkeypatch):
+    talk = unchained(monkeypatch)
+    # 20 removed 99, and was lost.
+    talk.stream("delta", last=30, bids=[(98, 3)])
+    assert talk.levels() == [(100, 1), (99, 1), (98, 3)]
+    request = verification(talk)
+    talk.stream("delta", last=50, bids=[(97, 4)])
+    events = talk.reply(request, 40, [(100, 1), (98, 3)])
+    assert [(each.kind, getattr(each, "reason", None)) for each in events] == [
+        ("snapshot", None), ("status", "repaired"), ("delta", None),
+    ]  # fmt: skip
+    assert (talk.live, talk.levels()) == (True, [(100, 1), (98, 3), (97, 4)])
+    assert talk.feed.bus.map.instrument_counters(0)["repairs"] == 1
+
+
+@pytest.mark.parametrize("connections", [1, 2])
+def test_a_sound_book_is_found_the_same_again_and_again(monkeypatch, connections):
+    talk = unchained(monkeypatch, connections=connections)
+    number = 20
+    for _ in range(3):
+        request = verification(talk)
+        # While the snapshot is on its way the second connection lags, and tells old sizes behind new ones.
+        for step in range(4):
+            number += 10
+            talk.stream("delta", 0, last=number, bids=[(98, number)])
+            if connections == 2 and step:
+                talk.stream("delta", 1, last=number - 10, bids=[(98, number - 10)])
+        levels = [(100, 1), (99, 1)]
+        assert talk.reply(request, number - 20, [*levels, (98, number - 20)]) == []
+    assert talk.live
+    assert talk.feed.bus.map.instrument_counters(0)["repairs"] == 0
+
+
+def test_an_older_snapshot_proves_nothing(monkeypatch):
+    talk = unchained(monkeypatch)
+    talk.stream("delta", last=30, bids=[(98, 3)])
+    request = verification(talk)
+    talk.reply(request, 29, [(1, 1)])
+    assert talk.levels()[0] == (100, 1)
+    talk.wait(5)
+    (request,) = talk.requested()
+    talk.reply(request, 30, [(100, 1), (99, 1), (98, 3)])
+    assert talk.feed.bus.map.instrument_counters(0)["repairs"] == 0
+
+
+def test_a_snapshot_ahead_of_the_stream_waits_for_it(monkeypatch):
+    talk = unchained(monkeypatch)
+    request = verification(talk)
+    talk.reply(request, 40, [(100, 1), (99, 1), (98, 3)])
+    assert talk.levels() == [(100, 1), (99, 1)]
+    talk.wait(1)
+    talk.stream("delta", last=40, bids=[(98, 3)])
+    talk.wait(3)
+    assert talk.feed.bus.map.instrument_counters(0)["repairs"] == 0
+    # It does not come: the last delta was lost.
+    request = verification(talk)
+    talk.reply(request, 50, [(100, 1), (99, 1), (98, 4)])
+    talk.wait(3)
+    assert talk.levels() == [(100, 1), (99, 1), (98, 4)]
+    assert talk.feed.bus.map.instrument_counters(0)["repairs"] == 1
+    # A snapshot's own time ahead of a quiet stream is no difference.
+    request = verification(talk)
+    talk.reply(request, 99, [(100, 1), (99, 1), (98, 4)])
+    talk.wait(3)
+    assert talk.feed.bus.map.instrument_counters(0)["repairs"] == 1
+    assert talk.live
+
+
+def test_a_connection_that_goes_while_a_book_is_verified_does_not_take_its_deltas_from_it(monkeypatch):
+    talk = unchained(monkeypatch, connections=2)
+    talk.stream("delta", 1, last=10)
+    request = verification(talk)
+    talk.stream("delta", 0, last=20, bids=[(98, 3)])
+    talk.feed.disconnected(talk.key(0), talk.now)
+    assert talk.live
+    talk.reply(request, 15, [(100, 1), (99, 1)])
+    assert talk.levels() == [(100, 1), (99, 1), (98, 3)]
+    assert talk.feed.bus.map.instrument_counters(0)["repairs"] == 0
+
+
+def test_a_refused_message_costs_an_unchained_book_and_it_comes_back(monkeypatch):
+    talk = unchained(monkeypatch)
+    request = verification(talk)
+    talk.stream("refused")
+    assert not talk.live
+    talk.reply(request, 40, [(100, 1)])
+    assert not talk.live  # it was asked for to compare, and nothing was held for it
+    talk.wait(3)
+    talk.reply(talk.requested()[0], 50, [(90, 1)])
+    assert talk.live
+    request = verification(talk)
+    talk.reply(request, 60, [(90, 1)])
+    assert talk.live
+
+
+def test_one_instrument_whose_snapshot_is_refused_does_not_keep_others_from_being_verified(monkeypatch):
+    talk = unchained(monkeypatch, 2)
+    talk.stream("refused", coin=1)
+    talk.wait(3)
+    seen = set()
+    for _ in range(200):
+        talk.wait(1, step=1)
+        for request in talk.requested():
+            seen.add(request.url)
+            talk.reply(request, 0, status=400 if "C1" in request.url else 500)
+    assert {url.rpartition("/")[2] for url in seen} == {"C0USDT", "C1USDT"}
+
+
+def test_verifications_spread_over_the_interval_and_keep_the_budget(monkeypatch):
+    venue = FakeVenue(**UNCHAINED, limits={"weight_per_minute": 200})
+    talk = Talk(monkeypatch, venue, 12, verify_s=60)
+    times: dict[str, list[int]] = {}
+    spent: list[int] = []
+    for second in range(300):
+        talk.accept()
+        talk.wait(1, step=1)
+        for request in talk.requested():
+            spent.append(second)
+            times.setdefault(request.url, []).append(second)
+            talk.reply(request, 1000 + second)
+    assert all(len(each) >= 4 for each in times.values())
+    assert len(times) == 12
+    for second in range(300):
+        assert sum(10 for each in spent if second <= each < second + 60) <= 200
