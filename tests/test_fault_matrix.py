@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from decimal import Decimal
 from random import Random
 
@@ -19,7 +20,7 @@ RATES = {
     "drop": 0.03, "gap": 0.01, "duplicate": 0.05, "reorder": 0.05, "garbage": 0.05, "truncate": 0.03,
     "disconnect": 0.004, "reset": 0.01, "old_snapshot": 0.5,
 }  # fmt: skip
-EPISODES = 25  # of one rig: the journal of true books grows with them
+EPISODES = 50  # of one rig
 
 
 def heal(rig: Rig, seconds: float) -> None:
@@ -116,8 +117,10 @@ def test_an_unchained_book_is_wrong_no_longer_than_stated(venue, form, fault):
     assert any(event.kind == "status" and event.reason == "repaired" for event in rig.events)
 
 
+@pytest.mark.timeout(0)
 @pytest.mark.parametrize("venue", VENUES)
-def test_random_sequences(venue, sequences):
+def test_random_sequences(venue, sequences, caplog):
+    caplog.set_level(logging.CRITICAL)  # what is logged of a million faults would be kept
     done = 0
     seed = 0
     while done < sequences:
@@ -129,7 +132,7 @@ def test_random_sequences(venue, sequences):
             kinds = random.sample(sorted(RATES), random.choice([1, 1, 1, 2, 3]))
             for kind in kinds:
                 rig.sim.faults.add(Fault(kind, probability=min(1.0, RATES[kind] * random.choice([1, 3, 10]))))
-            rig.run(random.choice([0.2, 0.5, 1.0]))
+            rig.run(random.choice([0.1, 0.2, 0.4, 0.8]))
             heal(rig, 600)
             assert rig.wrong == [], (seed, kinds)
             done += 1

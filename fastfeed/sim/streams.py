@@ -121,7 +121,9 @@ class ShownBook:
         self._touched: tuple[set[int], set[int]] = (set(), set())
         bids, asks = flow.book.levels(depth or len(flow.book.bids) + len(flow.book.asks))
         self.sides: tuple[dict[int, int], dict[int, int]] = (dict(bids), dict(asks))
-        self._journal: list[tuple[int, Diff]] | None = [] if journal else None
+        self._journal: list[Diff] | None = [] if journal else None
+        self._last_of: dict[int, int] = {}  # places in the journal
+        self._replayed: tuple[int, TrueBook | None] = (0, None)  # messages, and the book that they lead to
 
     def touch(self, event: Event) -> None:
         """Remember what an event changed."""
@@ -160,27 +162,33 @@ class ShownBook:
     def note(self, sequence: int, diff: Diff | None = None) -> None:
         """Enter into the journal that `diff` led to the book of `sequence`; without one, the whole book of now did."""
         if self._journal is not None:
-            self._journal.append((sequence, diff or Diff(*self.levels())))
+            self._last_of[sequence] = len(self._journal)
+            self._journal.append(diff or Diff(*self.levels()))
 
     def at(self, sequence: int) -> TrueBook:
-        """Return the book of `sequence`, the last that had it. O(messages so far).
+        """Return the book of `sequence`, the last that had it; it is changed by the next call.
+
+        O(messages since the last call) if they come in order, else O(messages so far).
 
         Raises
         ------
         ValueError : there was none, or no journal is kept.
         """
-        journal = self._journal or []
-        last = max((index for index, entry in enumerate(journal) if entry[0] == sequence), default=None)
-        if last is None:
+        last = self._last_of.get(sequence)
+        if last is None or self._journal is None:
             raise ValueError(f"no message with sequence {sequence} was shown")
-        book = TrueBook(self._flow.book.instrument, sequence)
-        for _, diff in journal[: last + 1]:
+        done, book = self._replayed
+        if book is None or done > last + 1:
+            done, book = 0, TrueBook(self._flow.book.instrument, sequence)
+        for diff in self._journal[done : last + 1]:
             for side, levels in ((book.bids, diff.bids), (book.asks, diff.asks)):
                 for px, sz in levels:
                     if sz:
                         side[px] = sz
                     else:
                         side.pop(px, None)
+        book.sequence = sequence
+        self._replayed = last + 1, book
         return book
 
 
