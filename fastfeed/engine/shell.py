@@ -56,7 +56,7 @@ class Shell:
         self._flush = flush
         self._http = http
         self._ssl = ssl
-        self._connects = AsyncLimiter(limits.connects, limits.connects_per_s)
+        self._connects = _limiter(limits.connects, limits.connects_per_s)
         self._sessions: dict[int, Session] = {}
         self._opening: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -165,6 +165,15 @@ class Shell:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _limiter(most: int, seconds: float) -> AsyncLimiter:
+    """Return what lets no more than `most` through in any `seconds`.
+
+    A bucket of as many would let through twice as many: what it holds, and what flows in meanwhile.
+    """
+    burst = max(1, most // 2)
+    return AsyncLimiter(burst, seconds if most == burst else seconds * burst / (most - burst))
 
 
 def _reason(session: Session) -> str:
