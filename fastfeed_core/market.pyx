@@ -157,6 +157,7 @@ cdef class Market:
         m.sequence = ABSENT
         m.verify_from = ABSENT
         m.derives_bbo = derive_bbo
+        m.trade_sequence = ABSENT
         tape_forget(m)
         m.gap_expected = ABSENT
         m.gap_received = ABSENT

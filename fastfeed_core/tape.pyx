@@ -24,14 +24,17 @@ from fastfeed_core.sync cimport Chain
 
 
 cdef void tape_forget(MarketState* m) noexcept nogil:
-    """No source is left: nothing says that the venue's numbers and values go on where they were."""
+    """No source is left: nothing says that the venue's numbers and values go on where they were.
+
+    Trades are the exception: by the last number and the last ids those that came meanwhile are told from those that
+    came before, when the next source brings its history.
+    """
     cdef int i
     m.bbo_number = ABSENT
     m.bbo[0] = ABSENT
     m.bbo[1] = ABSENT
     m.bbo[2] = ABSENT
     m.bbo[3] = ABSENT
-    m.trade_sequence = ABSENT
     m.liquidation_count = 0
     m.ticker_has = 0
     m.bar.interval_s = 0
