@@ -213,8 +213,9 @@ def test_topics():
 
 def test_frames():
     assert json.loads(deribit.encode_subscribe(["a", "b"], 5)) == {
-        "jsonrpc": "2.0", "id": 5, "method": "public/subscribe", "params": {"channels": ["a", "b"]}}  # fmt: skip
-    assert json.loads(deribit.encode_unsubscribe(["a"], 6))["method"] == "public/unsubscribe"
+        "jsonrpc": "2.0", "id": 10, "method": "public/subscribe", "params": {"channels": ["a", "b"]}}  # fmt: skip
+    assert json.loads(deribit.encode_unsubscribe(["a"], 6)) == {
+        "jsonrpc": "2.0", "id": 13, "method": "public/unsubscribe", "params": {"channels": ["a"]}}  # fmt: skip
     assert json.loads(deribit.encode_ping(DERIBIT))["method"] == "public/test"
     assert deribit.greeting(DERIBIT, None, 1, START) is None
 
@@ -240,12 +241,13 @@ def test_other_speeds_are_forms_of_the_book():
 @pytest.mark.parametrize(
     ("payload", "control"),
     [
-        ('{"id":7,"result":["b","a"]}', Ack(request_id=7, topics=("b", "a"), complete=True)),
-        ('{"id":7,"result":[]}', Ack(request_id=7, topics=(), complete=True)),
-        ('{"id":-8,"result":["a"]}', Ack(request_id=8, ended=True)),
-        ('{"id":1,"result":{"access_token":"x","token_type":"bearer"}}', Ack(request_id=1)),
+        ('{"id":14,"result":["b","a"]}', Ack(request_id=7, topics=("b", "a"), complete=True)),
+        ('{"id":14,"result":[]}', Ack(request_id=7, topics=(), complete=True)),
+        ('{"id":17,"result":["a"]}', Ack(request_id=8, ended=True)),
+        ('{"id":2,"result":{"access_token":"x","token_type":"bearer"}}', Ack(request_id=1)),
         ('{"id":0,"result":{"version":"1.2.26"}}', Pong()),
-        ('{"id":7,"error":{"message":"raw","code":13778}}', Refusal(request_id=7, code=13778, reason="raw")),
+        ('{"id":14,"error":{"message":"raw","code":13778}}', Refusal(request_id=7, code=13778, reason="raw")),
+        ('{"id":15,"error":{"message":"no","code":-32602}}', Refusal(request_id=7, code=-32602, reason="no")),
         ('{"error":{"message":"bad_request","data":"invalid json","code":11050}}',
          Refusal(code=11050, reason="bad_request: invalid json")),
         ('{"method":"heartbeat","params":{"type":"heartbeat"}}', Pong()),
