@@ -289,7 +289,7 @@ class Protocol:
         for payload in link.path.take_controls():
             for control in self._venue.read_control(payload):
                 if isinstance(control, Shutdown):
-                    self._end(link, "the venue shuts down", ts)
+                    self._end(link, control.reason or "the venue shuts down", ts)
                     return
                 self._heed(link, control, ts)
 

@@ -14,6 +14,8 @@ import fastfeed
 from fastfeed.errors import MalformedReply, RateLimited, RequestRefused, VenueDown
 from fastfeed.instrument import instruments
 from fastfeed.sim import Simulator
+from fastfeed.sim.profiles.deribit.rpc import RpcError
+from fastfeed.sim.profiles.deribit.session import DeribitSession
 from fastfeed.venues import deribit
 from fastfeed.venues.deribit import DERIBIT
 from fastfeed.venues.spec import (
@@ -248,6 +250,13 @@ def test_other_speeds_are_forms_of_the_book():
         ('{"id":0,"result":{"version":"1.2.26"}}', Pong()),
         ('{"id":14,"error":{"message":"raw","code":13778}}', Refusal(request_id=7, code=13778, reason="raw")),
         ('{"id":15,"error":{"message":"no","code":-32602}}', Refusal(request_id=7, code=-32602, reason="no")),
+        ('{"id":14,"error":{"message":"too_many_requests","code":10028}}', Shutdown("too_many_requests (code 10028)")),
+        ('{"error":{"message":"too_many_requests","code":10028}}', Shutdown("too_many_requests (code 10028)")),
+        ('{"id":0,"error":{"message":"too_many_requests","code":10028}}', Shutdown("too_many_requests (code 10028)")),
+        ('{"id":15,"error":{"message":"retry","code":10040}}', Shutdown("retry (code 10040)")),
+        ('{"id":14,"error":{"message":"maintenance","code":11051}}', Shutdown("maintenance (code 11051)")),
+        ('{"id":0,"error":{"message":"maintenance","code":11051}}',
+         Refusal(request_id=0, code=11051, reason="maintenance")),
         ('{"error":{"message":"bad_request","data":"invalid json","code":11050}}',
          Refusal(code=11050, reason="bad_request: invalid json")),
         ('{"method":"heartbeat","params":{"type":"heartbeat"}}', Pong()),
@@ -341,6 +350,23 @@ def test_maintenance_moves_the_feed_to_a_new_connection():
     rig.run(5)
     rig.run_until_live()
     assert before not in rig.clients
+    assert rig.wrong == []
+
+
+@pytest.mark.parametrize("code", [10028, 11051, 11056])
+def test_a_venue_that_cannot_serve_is_asked_again_until_it_does(monkeypatch, code):
+    serve = DeribitSession._subscribe
+
+    def refuse(session, channels, outputs):
+        if session.seen_at < START + 20 * SECOND:
+            raise RpcError(code, "not now")
+        return serve(session, channels, outputs)
+
+    monkeypatch.setattr(DeribitSession, "_subscribe", refuse)
+    rig = Rig(venue="deribit")
+    rig.run(20)
+    assert not any(states for states in rig.states.values())  # nothing is given up
+    rig.run_until_live()
     assert rig.wrong == []
 
 

@@ -420,6 +420,10 @@ def _read_reply(reply: _Frame) -> Control | None:
         # articles/errors: what was wrong with it stands in `data`
         code = reply.error.code
         reason = f"{reply.error.message}: {reply.error.data}" if reply.error.data else reply.error.message
+        # articles/rate-limits: over the limit the session is terminated. The others say nothing of the topics either,
+        # which are all asked for again on a new connection.
+        if code == _TOO_MANY or (code in _BUSY | _DOWN and reply.id != _PING_ID):
+            return Shutdown(f"{reason} (code {code})")
         return Refusal(request_id=None if reply.id is None else reply.id // 2, code=code, reason=reason)
     if reply.id is None or reply.result is None:
         return None
@@ -443,7 +447,8 @@ def snapshot(instrument: Instrument, levels: int) -> Call:
 
 
 # articles/errors: too_many_requests, matching_engine_queue_full, too_many_concurrent_requests
-_BUSY = frozenset({10028, 10047, 10066})
+_TOO_MANY = 10028
+_BUSY = frozenset({_TOO_MANY, 10047, 10066})
 # retry, settlement_in_progress, system_maintenance, unauthenticated_public_requests_temporarily_disabled,
 # temporarily_unavailable
 _DOWN = frozenset({10040, 10041, 11051, 11056, 13028})

@@ -229,7 +229,9 @@ class InstrumentStatus(msgspec.Struct, frozen=True):
 
 
 class Shutdown(msgspec.Struct, frozen=True):
-    """The venue will close this connection soon: open another one first."""
+    """The venue will close this connection soon, or cannot serve it now: another one is opened."""
+
+    reason: str = ""  # in the venue's words, for the log
 
 
 class Unknown(msgspec.Struct, frozen=True):
