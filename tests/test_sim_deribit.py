@@ -432,7 +432,11 @@ def test_too_many_subscriptions_end_the_session():
     refused, closed = subscribe(client, "quote.NOTHING")
     assert refused["error"] == {"message": "too_many_requests", "code": 10028}
     assert isinstance(closed, Close)
+    # The credits are those of all connections.
     other = connect(sim)
+    assert subscribe(other, "quote.NOTHING")[0]["error"]["code"] == 10028
+    other = connect(sim)
+    sim.advance(seconds=0.3)
     for _ in range(30):
         assert "result" in subscribe(other, "quote.NOTHING")[0]
         sim.advance(seconds=0.3)

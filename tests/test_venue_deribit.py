@@ -5,6 +5,7 @@ import logging
 import re
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -350,6 +351,29 @@ def test_maintenance_moves_the_feed_to_a_new_connection():
     rig.run(5)
     rig.run_until_live()
     assert before not in rig.clients
+    assert rig.wrong == []
+
+
+def test_the_feed_never_trips_the_venues_limit(monkeypatch):
+    limits = msgspec.structs.replace(DERIBIT.limits, topics_per_connection=40)
+    few = msgspec.structs.replace(DERIBIT, limits=limits)
+    monkeypatch.setattr(deribit, "PRODUCTS", (few,))
+    monkeypatch.setattr(deribit, "DERIBIT", few)
+    rig = Rig(venue="deribit", symbols=150, rate=0.5, channels=("book", "trade", "ticker"), connections=2)
+    assert len(rig.feed.connections) == 24
+    rig.run_until_live()
+    assert not any(event.kind == "status" and event.reason == "disconnected" for event in rig.events)
+    assert set(map(tuple, rig.states.values())) == {("live",)}
+    assert rig.wrong == []
+
+
+def test_a_storm_of_gaps_does_not_trip_it_either():
+    rig = Rig("gap:0.2:book", venue="deribit", symbols=60, rate=2, channels=("book",), connections=2)
+    rig.run(10)
+    rig.sim.faults.clear()
+    rig.run_until_live(120)
+    assert sum("gap" in states for states in rig.states.values()) > 30
+    assert not any(event.kind == "status" and event.reason == "disconnected" for event in rig.events)
     assert rig.wrong == []
 
 

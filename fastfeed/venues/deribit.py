@@ -107,9 +107,12 @@ DERIBIT = Product(
     ),
     bars=tuple(_RESOLUTIONS),
     limits=Limits(
-        topics_per_connection=500,  # no limit is known; beyond thousands of books the venue closes for slow reading
+        # No limit is known, but of connections there are 32, and some 6,000 instruments are listed. Beyond thousands of
+        # books the venue closes for slow reading.
+        topics_per_connection=2000,
         topics_per_frame=500,  # articles/market-data-collection-best-practices
         sends_per_second=3,  # articles/rate-limits: 3.3 subscribe calls, after a burst of 10
+        sends_shared=True,  # ... of a subaccount, or an address
         frame_bytes=30_000,  # undocumented: over 32 KiB it is "request entity too large" (users' reports, 2024-12)
         connects=30,  # articles/connection-management: 32 connections and calls at a time
         connects_per_s=60,

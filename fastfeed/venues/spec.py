@@ -135,6 +135,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     topics_per_frame: int = 1_000_000
     sends_per_second: int  # frames per connection and second that we send on our own; room for pongs is left
     sends_per_hour: int = 1_000_000  # ... and hour
+    sends_shared: bool = False  # ... of all connections together: the venue counts by address or account
     frame_bytes: int  # longest frame that we send
     connects: int  # connection attempts per `connects_per_s` and address
     connects_per_s: int
