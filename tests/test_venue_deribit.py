@@ -305,6 +305,10 @@ def test_every_channel_of_every_kind_comes():
     kinds = {(event.kind, event.name) for event in rig.events}
     for each in rig.instruments:
         assert {("bbo", each.name), ("trade", each.name), ("ticker", each.name), ("bar", each.name)} <= kinds
+    volumes = {event.name: event.volume for event in rig.events if event.kind == "ticker" and event.volume}
+    # The simulator has one volume for all, in the unit of sizes: USD of inverse futures, coins of the rest.
+    assert set(volumes) == {each.name for each in rig.instruments if each.kind != "option"}
+    assert max(volumes.values()) - min(volumes.values()) < 10
     assert {name for kind, name in kinds if kind == "liquidation"} == {
         each.name for each in rig.instruments if each.kind in ("swap", "future")}  # fmt: skip
 
