@@ -62,6 +62,7 @@ class Link:
     url : with the path that the topics need
     notices : topics that feed no market: they come as control frames
     next_id : gives ids of attempts and requests
+    sent : when links of the product sent, for those whose venue counts them together
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Link:
         credentials: Credentials | None,
         random: Random,
         next_id: Callable[[], int],
+        sent: deque[int] | None = None,
     ) -> None:
         self.product = product
         self.row = row
@@ -93,7 +95,7 @@ class Link:
         self._failures = 0
         self._not_before = 0
         self._pinged = 0
-        self._sent: deque[int] = deque()  # when, within the last hour
+        self._sent: deque[int] = deque() if sent is None else sent  # when, within the last hour
         self._answers: deque[bytes] = deque()
         self._requests = Requests(venue, product, credentials, next_id)
         self._by_text: dict[str, list[Subscription]] = {}
@@ -117,7 +119,8 @@ class Link:
                 _log.error("no way for a topic url=%s instrument=%s error=%s", self.url, instrument.name, error)
         self.opened_at = ts
         self._pinged = ts
-        self._sent.clear()
+        if not self.product.limits.sends_shared:
+            self._sent.clear()
         self._answers.clear()
         self._requests.clear()
         self._requests.greet(ts)

@@ -120,6 +120,7 @@ class Protocol:
         self._faults: dict[tuple[str, str], int] = {}
         self._books: dict[str, Books] = {}
         self._links: list[Link] = []
+        self._sent: dict[str, deque[int]] = {}
         self._plan(list(instruments), markets, list(channels), endpoints, connections)
 
     @property
@@ -184,6 +185,7 @@ class Protocol:
     ) -> None:
         topics = list(by_text.values())
         size = product.limits.topics_per_connection
+        sent = self._sent.setdefault(product.name, deque()) if product.limits.sends_shared else None
         for start, copy in itertools.product(range(0, max(len(topics), 1), size), range(copies)):
             row = self._hub.bus.add_connection(f"{self._venue.ID} {product.name} {path} {start // size}.{copy}")
             link = Link(
@@ -197,6 +199,7 @@ class Protocol:
                 self._credentials,
                 self._random,
                 self._next_id,
+                sent,
             )
             self._links.append(link)
 
@@ -289,7 +292,7 @@ class Protocol:
         for payload in link.path.take_controls():
             for control in self._venue.read_control(payload):
                 if isinstance(control, Shutdown):
-                    self._end(link, "the venue shuts down", ts)
+                    self._end(link, control.reason or "the venue shuts down", ts)
                     return
                 self._heed(link, control, ts)
 

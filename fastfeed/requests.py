@@ -200,6 +200,11 @@ class Requests:
                 if request.ends:
                     self.subscribe(list(request.topics.values()))
                     continue
+                if request.said is not None and len(request.topics) > 1:
+                    # One bad topic may have cost those beside it their answers.
+                    for topic in request.topics.values():
+                        self.subscribe([topic])
+                    continue
                 said = request.said or Refusal(request_id=request.id, reason="not answered, unlike others beside it")
                 self._refuse(request, said)
                 continue

@@ -195,6 +195,26 @@ def test_where_topics_are_acknowledged_one_by_one_who_is_left_was_refused():
     assert (texts, refusal.code) == (["bad"], 7)
 
 
+@pytest.mark.parametrize("taken", [[], ["a"]], ids=["none", "first"])
+def test_one_bad_topic_does_not_cost_those_that_were_not_answered_beside_it(taken):
+    desk = Desk(acks_topics=True)
+    desk.subscribe("a", "bad", "c")
+    for text in taken:
+        assert desk.ack(topics=(text,)) == [text]
+    assert desk.refuse(code=7) is None
+    assert desk.requests.overdue(START + 11 * SECOND) is None
+    assert desk.requests.take_left_out() == []
+    desk.now += 11 * SECOND
+    left = [text for text in ("a", "bad", "c") if text not in taken]
+    assert [asked for _, asked, _ in desk.send()] == [[text] for text in left]
+    desk.refuse(code=7)
+    for text in left:
+        if text != "bad":
+            assert desk.ack(topics=(text,)) == [text]
+    assert desk.requests.overdue(desk.now + 11 * SECOND) is None
+    assert [texts for texts, _ in desk.requests.take_left_out()] == [["bad"]]
+
+
 @pytest.mark.parametrize("order", list(itertools.permutations(["a", "bad", "c"])), ids="-".join)
 def test_nobody_is_refused_for_another_whatever_the_order_of_answers(order):
     desk = Desk(acks_topics=True, limits={"topics_per_frame": 1})

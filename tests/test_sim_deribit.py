@@ -335,6 +335,13 @@ def test_tickers_say_what_their_kind_has():
     assert tickers["BTC-25SEP26-90000-C"]["stats"]["low"] is None
 
 
+@pytest.mark.parametrize("symbol", [PERPETUAL, "BTC-25SEP26", "BTC_USDC-PERPETUAL", "BTC_USDC"])
+def test_the_volume_of_a_ticker_is_in_coins(symbol):
+    stats = subscribe(connect(make()), f"ticker.{symbol}.100ms")[1]["params"]["data"]["stats"]
+    assert stats["volume_usd"] == stats["volume_notional"]
+    assert 60_000 < stats["volume_usd"] / stats["volume"] < 70_000
+
+
 def test_candles_are_filled_where_nothing_traded():
     sim = make(rate=0.2)
     client = connect(sim)
@@ -432,7 +439,11 @@ def test_too_many_subscriptions_end_the_session():
     refused, closed = subscribe(client, "quote.NOTHING")
     assert refused["error"] == {"message": "too_many_requests", "code": 10028}
     assert isinstance(closed, Close)
+    # The credits are those of all connections.
     other = connect(sim)
+    assert subscribe(other, "quote.NOTHING")[0]["error"]["code"] == 10028
+    other = connect(sim)
+    sim.advance(seconds=0.3)
     for _ in range(30):
         assert "result" in subscribe(other, "quote.NOTHING")[0]
         sim.advance(seconds=0.3)

@@ -5,6 +5,7 @@ import logging
 import re
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,8 @@ import fastfeed
 from fastfeed.errors import MalformedReply, RateLimited, RequestRefused, VenueDown
 from fastfeed.instrument import instruments
 from fastfeed.sim import Simulator
+from fastfeed.sim.profiles.deribit.rpc import RpcError
+from fastfeed.sim.profiles.deribit.session import DeribitSession
 from fastfeed.venues import deribit
 from fastfeed.venues.deribit import DERIBIT
 from fastfeed.venues.spec import (
@@ -213,8 +216,9 @@ def test_topics():
 
 def test_frames():
     assert json.loads(deribit.encode_subscribe(["a", "b"], 5)) == {
-        "jsonrpc": "2.0", "id": 5, "method": "public/subscribe", "params": {"channels": ["a", "b"]}}  # fmt: skip
-    assert json.loads(deribit.encode_unsubscribe(["a"], 6))["method"] == "public/unsubscribe"
+        "jsonrpc": "2.0", "id": 10, "method": "public/subscribe", "params": {"channels": ["a", "b"]}}  # fmt: skip
+    assert json.loads(deribit.encode_unsubscribe(["a"], 6)) == {
+        "jsonrpc": "2.0", "id": 13, "method": "public/unsubscribe", "params": {"channels": ["a"]}}  # fmt: skip
     assert json.loads(deribit.encode_ping(DERIBIT))["method"] == "public/test"
     assert deribit.greeting(DERIBIT, None, 1, START) is None
 
@@ -240,12 +244,20 @@ def test_other_speeds_are_forms_of_the_book():
 @pytest.mark.parametrize(
     ("payload", "control"),
     [
-        ('{"id":7,"result":["b","a"]}', Ack(request_id=7, topics=("b", "a"), complete=True)),
-        ('{"id":7,"result":[]}', Ack(request_id=7, topics=(), complete=True)),
-        ('{"id":-8,"result":["a"]}', Ack(request_id=8, ended=True)),
-        ('{"id":1,"result":{"access_token":"x","token_type":"bearer"}}', Ack(request_id=1)),
+        ('{"id":14,"result":["b","a"]}', Ack(request_id=7, topics=("b", "a"), complete=True)),
+        ('{"id":14,"result":[]}', Ack(request_id=7, topics=(), complete=True)),
+        ('{"id":17,"result":["a"]}', Ack(request_id=8, ended=True)),
+        ('{"id":2,"result":{"access_token":"x","token_type":"bearer"}}', Ack(request_id=1)),
         ('{"id":0,"result":{"version":"1.2.26"}}', Pong()),
-        ('{"id":7,"error":{"message":"raw","code":13778}}', Refusal(request_id=7, code=13778, reason="raw")),
+        ('{"id":14,"error":{"message":"raw","code":13778}}', Refusal(request_id=7, code=13778, reason="raw")),
+        ('{"id":15,"error":{"message":"no","code":-32602}}', Refusal(request_id=7, code=-32602, reason="no")),
+        ('{"id":14,"error":{"message":"too_many_requests","code":10028}}', Shutdown("too_many_requests (code 10028)")),
+        ('{"error":{"message":"too_many_requests","code":10028}}', Shutdown("too_many_requests (code 10028)")),
+        ('{"id":0,"error":{"message":"too_many_requests","code":10028}}', Shutdown("too_many_requests (code 10028)")),
+        ('{"id":15,"error":{"message":"retry","code":10040}}', Shutdown("retry (code 10040)")),
+        ('{"id":14,"error":{"message":"maintenance","code":11051}}', Shutdown("maintenance (code 11051)")),
+        ('{"id":0,"error":{"message":"maintenance","code":11051}}',
+         Refusal(request_id=0, code=11051, reason="maintenance")),
         ('{"error":{"message":"bad_request","data":"invalid json","code":11050}}',
          Refusal(code=11050, reason="bad_request: invalid json")),
         ('{"method":"heartbeat","params":{"type":"heartbeat"}}', Pong()),
@@ -293,6 +305,10 @@ def test_every_channel_of_every_kind_comes():
     kinds = {(event.kind, event.name) for event in rig.events}
     for each in rig.instruments:
         assert {("bbo", each.name), ("trade", each.name), ("ticker", each.name), ("bar", each.name)} <= kinds
+    volumes = {event.name: event.volume for event in rig.events if event.kind == "ticker" and event.volume}
+    # The simulator has one volume for all, in the unit of sizes: USD of inverse futures, coins of the rest.
+    assert set(volumes) == {each.name for each in rig.instruments if each.kind != "option"}
+    assert max(volumes.values()) - min(volumes.values()) < 10
     assert {name for kind, name in kinds if kind == "liquidation"} == {
         each.name for each in rig.instruments if each.kind in ("swap", "future")}  # fmt: skip
 
@@ -339,6 +355,46 @@ def test_maintenance_moves_the_feed_to_a_new_connection():
     rig.run(5)
     rig.run_until_live()
     assert before not in rig.clients
+    assert rig.wrong == []
+
+
+def test_the_feed_never_trips_the_venues_limit(monkeypatch):
+    limits = msgspec.structs.replace(DERIBIT.limits, topics_per_connection=40)
+    few = msgspec.structs.replace(DERIBIT, limits=limits)
+    monkeypatch.setattr(deribit, "PRODUCTS", (few,))
+    monkeypatch.setattr(deribit, "DERIBIT", few)
+    rig = Rig(venue="deribit", symbols=150, rate=0.5, channels=("book", "trade", "ticker"), connections=2)
+    assert len(rig.feed.connections) == 24
+    rig.run_until_live()
+    assert not any(event.kind == "status" and event.reason == "disconnected" for event in rig.events)
+    assert set(map(tuple, rig.states.values())) == {("live",)}
+    assert rig.wrong == []
+
+
+def test_a_storm_of_gaps_does_not_trip_it_either():
+    rig = Rig("gap:0.2:book", venue="deribit", symbols=60, rate=2, channels=("book",), connections=2)
+    rig.run(10)
+    rig.sim.faults.clear()
+    rig.run_until_live(120)
+    assert sum("gap" in states for states in rig.states.values()) > 30
+    assert not any(event.kind == "status" and event.reason == "disconnected" for event in rig.events)
+    assert rig.wrong == []
+
+
+@pytest.mark.parametrize("code", [10028, 11051, 11056])
+def test_a_venue_that_cannot_serve_is_asked_again_until_it_does(monkeypatch, code):
+    serve = DeribitSession._subscribe
+
+    def refuse(session, channels, outputs):
+        if session.seen_at < START + 20 * SECOND:
+            raise RpcError(code, "not now")
+        return serve(session, channels, outputs)
+
+    monkeypatch.setattr(DeribitSession, "_subscribe", refuse)
+    rig = Rig(venue="deribit")
+    rig.run(20)
+    assert not any(states for states in rig.states.values())  # nothing is given up
+    rig.run_until_live()
     assert rig.wrong == []
 
 

@@ -107,9 +107,12 @@ DERIBIT = Product(
     ),
     bars=tuple(_RESOLUTIONS),
     limits=Limits(
-        topics_per_connection=500,  # no limit is known; beyond thousands of books the venue closes for slow reading
+        # No limit is known, but of connections there are 32, and some 6,000 instruments are listed. Beyond thousands of
+        # books the venue closes for slow reading.
+        topics_per_connection=2000,
         topics_per_frame=500,  # articles/market-data-collection-best-practices
         sends_per_second=3,  # articles/rate-limits: 3.3 subscribe calls, after a burst of 10
+        sends_shared=True,  # ... of a subaccount, or an address
         frame_bytes=30_000,  # undocumented: over 32 KiB it is "request entity too large" (users' reports, 2024-12)
         connects=30,  # articles/connection-management: 32 connections and calls at a time
         connects_per_s=60,
@@ -326,7 +329,8 @@ def status_topics(product: Product, instruments: Sequence[Instrument]) -> tuple[
     return tuple(Topic(_PATH, text) for text in [*sorted(texts), _PLATFORM])
 
 
-# Of requests that nobody waits for.
+# Of requests that nobody waits for. Others have twice their number, and one more if they end subscriptions: the answers
+# of both are lists.
 _PING_ID = 0
 
 
@@ -339,7 +343,7 @@ def greeting(product: Product, credentials: Credentials | None, request_id: int,
     signed = f"{timestamp}\n{nonce}\n"
     signature = hmac.new(credentials.secret.encode(), signed.encode(), hashlib.sha256).hexdigest()
     params = {"grant_type": "client_signature", "client_id": credentials.key, "timestamp": timestamp}
-    return _call("public/auth", {**params, "nonce": nonce, "data": "", "signature": signature}, request_id)
+    return _call("public/auth", {**params, "nonce": nonce, "data": "", "signature": signature}, 2 * request_id)
 
 
 def encode_ping(product: Product) -> bytes | None:
@@ -348,18 +352,17 @@ def encode_ping(product: Product) -> bytes | None:
 
 
 def encode_subscribe(topics: Sequence[str], request_id: int) -> bytes:
-    return _call("public/subscribe", {"channels": topics}, request_id)
+    return _call("public/subscribe", {"channels": topics}, 2 * request_id)
 
 
 def encode_unsubscribe(topics: Sequence[str], request_id: int) -> bytes:
-    # The answer lists what was subscribed; whatever it lists, nothing of the request is subscribed any more. A negative
-    # id tells this answer from that of a subscription.
-    return _call("public/unsubscribe", {"channels": topics}, -request_id)
+    # The answer lists what was subscribed; whatever it lists, nothing of the request is subscribed any more.
+    return _call("public/unsubscribe", {"channels": topics}, 2 * request_id + 1)
 
 
-def _call(method: str, params: Mapping[str, Any], request_id: int) -> bytes:
+def _call(method: str, params: Mapping[str, Any], id: int) -> bytes:
     # articles/json-rpc-overview
-    return msgspec.json.encode({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
+    return msgspec.json.encode({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
 
 
 class _Error(msgspec.Struct):
@@ -418,19 +421,25 @@ def _read_frame(frame: _Frame) -> Control | None:
 def _read_reply(reply: _Frame) -> Control | None:
     if reply.error is not None:
         # articles/errors: what was wrong with it stands in `data`
+        code = reply.error.code
         reason = f"{reply.error.message}: {reply.error.data}" if reply.error.data else reply.error.message
-        return Refusal(request_id=None if reply.id is None else abs(reply.id), code=reply.error.code, reason=reason)
+        # articles/rate-limits: over the limit the session is terminated. The others say nothing of the topics either,
+        # which are all asked for again on a new connection.
+        if code == _TOO_MANY or (code in _BUSY | _DOWN and reply.id != _PING_ID):
+            return Shutdown(f"{reason} (code {code})")
+        return Refusal(request_id=None if reply.id is None else reply.id // 2, code=code, reason=reason)
     if reply.id is None or reply.result is None:
         return None
     if reply.id == _PING_ID:
         return Pong()
-    if reply.id < 0:
-        return Ack(request_id=-reply.id, ended=True)
+    request_id = reply.id // 2
+    if reply.id % 2:
+        return Ack(request_id=request_id, ended=True)
     if isinstance(reply.result, list):
         # articles/notifications: a channel that does not exist is left out, without an error
         taken = tuple(text for text in reply.result if isinstance(text, str))
-        return Ack(request_id=reply.id, topics=taken, complete=True)
-    return Ack(request_id=reply.id)
+        return Ack(request_id=request_id, topics=taken, complete=True)
+    return Ack(request_id=request_id)
 
 
 # REST
@@ -441,7 +450,8 @@ def snapshot(instrument: Instrument, levels: int) -> Call:
 
 
 # articles/errors: too_many_requests, matching_engine_queue_full, too_many_concurrent_requests
-_BUSY = frozenset({10028, 10047, 10066})
+_TOO_MANY = 10028
+_BUSY = frozenset({_TOO_MANY, 10047, 10066})
 # retry, settlement_in_progress, system_maintenance, unauthenticated_public_requests_temporarily_disabled,
 # temporarily_unavailable
 _DOWN = frozenset({10040, 10041, 11051, 11056, 13028})

@@ -135,6 +135,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     topics_per_frame: int = 1_000_000
     sends_per_second: int  # frames per connection and second that we send on our own; room for pongs is left
     sends_per_hour: int = 1_000_000  # ... and hour
+    sends_shared: bool = False  # ... of all connections together: the venue counts by address or account
     frame_bytes: int  # longest frame that we send
     connects: int  # connection attempts per `connects_per_s` and address
     connects_per_s: int
@@ -229,7 +230,9 @@ class InstrumentStatus(msgspec.Struct, frozen=True):
 
 
 class Shutdown(msgspec.Struct, frozen=True):
-    """The venue will close this connection soon: open another one first."""
+    """The venue will close this connection soon, or cannot serve it now: another one is opened."""
+
+    reason: str = ""  # in the venue's words, for the log
 
 
 class Unknown(msgspec.Struct, frozen=True):

@@ -161,9 +161,16 @@ class Writer:
     def _stats(self, now: int, home: int) -> str:
         if self._kind == "option":
             return '"volume":null,"price_change":null,"low":null,"high":null'
-        volume = float_text(now // SECOND % 86_400 * 5, -1)
+        # Amounts of inverse contracts are USD; `volume` counts coins of all kinds.
+        amount, price = Decimal(now // SECOND % 86_400 * 5).scaleb(-1), self.instrument.price
+        coins = round(amount / price, 8) if self.instrument.inverse and price else amount
+        money = amount if self.instrument.inverse else amount * price
         low, high = self.price(max(1, home * 98 // 100)), self.price(home * 103 // 100)
-        return f'"volume_usd":{volume},"volume":{volume},"price_change":0.31,"low":{low},"high":{high}'
+        money_text = decimal_text(money)
+        return (
+            f'"volume_usd":{money_text},"volume_notional":{money_text},"volume":{decimal_text(coins)},'
+            f'"price_change":0.31,"low":{low},"high":{high}'
+        )
 
     def _best(self) -> str:
         bid, bid_sz, ask, ask_sz = self._flow.book.top()

@@ -67,6 +67,24 @@ class Credits:
         self._left -= self._cost
 
 
+class Pools:
+    """The credits of one client's connections.
+
+    The venue counts calls by subaccount, and those without a login by address, of which it does not say how many it
+    takes. Here the pools are those of subaccounts for both.
+    """
+
+    def __init__(self) -> None:
+        self._calls = Credits(50_000, 500, 10_000, 0)
+        self._subscriptions = Credits(30_000, 3_000, 10_000, 0)
+        self._listings = Credits(50_000, 10_000, 1_000, 0)
+
+    def take(self, method: str, now: int) -> None:
+        """Pay for a call of a method, without its scope; RpcError 10028 if too little is left."""
+        pool = self._listings if method == "get_instruments" else self._calls
+        (self._subscriptions if "subscribe" in method else pool).take(now)
+
+
 def too_many_requests() -> RpcError:
     """Return the refusal of a call that came too soon."""
     return RpcError(10028, "too_many_requests")

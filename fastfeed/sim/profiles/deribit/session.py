@@ -17,7 +17,7 @@ from typing import Any
 from fastfeed.sim.frames import Abort, Close, Frame, Output, Pong
 from fastfeed.sim.interface import Knobs, Publication
 from fastfeed.sim.market import SECOND
-from fastfeed.sim.profiles.deribit.rpc import VERSION, Credits, Methods, RpcError, envelope, invalid
+from fastfeed.sim.profiles.deribit.rpc import VERSION, Methods, Pools, RpcError, envelope, invalid
 from fastfeed.sim.profiles.deribit.streams import ENDPOINT, Source
 
 PATH = "/ws/api/v2"
@@ -49,10 +49,11 @@ class DeribitSession:
 
     endpoint = ENDPOINT
 
-    def __init__(self, source: Source, methods: Methods, knobs: Knobs, now: int) -> None:
+    def __init__(self, source: Source, methods: Methods, pools: Pools, knobs: Knobs, now: int) -> None:
         self.seen_at = now
         self._source = source
         self._methods = methods
+        self._pools = pools
         self._knobs = knobs
         self._channels: dict[str, list[str]] = {}
         self._names: dict[str, list[str]] = {}
@@ -66,10 +67,6 @@ class DeribitSession:
         self._next_test = 0
         self._next_beat = 0
         self._tested_at: int | None = None
-        # The venue counts unauthenticated calls by address and does not say how many; here each connection has its own.
-        self._credits = Credits(50_000, 500, 10_000, now)
-        self._subscribe_credits = Credits(30_000, 3_000, 10_000, now)
-        self._listing_credits = Credits(50_000, 10_000, 1_000, now)
 
     def topics(self) -> Set[str]:
         """Return the keys of the channels that it subscribed to."""
@@ -141,7 +138,7 @@ class DeribitSession:
 
     def _execute(self, method: str, params: Mapping[str, Any], now: int, outputs: list[Output]) -> Any:
         scope, _, name = method.partition("/")
-        self._pool(name).take(now)
+        self._pools.take(name, now)
         if scope == "private" and not self._is_authorized:
             raise RpcError(13009, "unauthorized", {"reason": "invalid_token"})
         match name:
@@ -167,11 +164,6 @@ class DeribitSession:
             case "test":
                 self._tested_at = None
         return self._methods.call(method, params, now)
-
-    def _pool(self, name: str) -> Credits:
-        if "subscribe" in name:
-            return self._subscribe_credits
-        return self._listing_credits if name == "get_instruments" else self._credits
 
     def _subscribe(self, channels: list[str], outputs: list[Output]) -> list[str]:
         """Add channels; what does not exist is left out without a word, what is there already has no new snapshot."""
