@@ -345,10 +345,13 @@ def _check_feed(feed: Feed, path: str, found: _Problems) -> None:
 def _check_forms(feed: Feed, path: str, found: _Problems) -> None:
     """Refuse a form of a channel that none of the products has, and a length of bars that one of them lacks."""
     for channel, key in (("book", "book"), ("trade", "trades")):
-        forms = dict.fromkeys(row.form for product in feed.products for row in product.channels if row.name == channel)
+        rows = [row for product in feed.products for row in product.channels if row.name == channel]
+        forms = dict.fromkeys(row.form for row in rows)
         wanted = getattr(feed, key)
         if wanted and wanted not in forms:
             found.add(f"{path}.{key}", f"one of {', '.join(filter(None, forms))}", f"{wanted!r}")
+        elif wanted and feed.credentials is None and all(row.login for row in rows if row.form == wanted):
+            found.add(f"{path}.credentials", f"a name, because {key} {wanted!r} needs a login", "nothing")
     for product in feed.products:
         if product.bars and feed.bar_interval not in product.bars:
             known = ", ".join(product.bars)

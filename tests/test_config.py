@@ -284,3 +284,28 @@ def test_name_that_matches_nothing_is_refused_with_close_ones(listed):
     assert first.path == "feed[3].instruments[1]"
     assert "did you mean ETH/USDT" in str(first).splitlines()[0]
     assert second.path == "feed[3].instruments[2]"
+
+
+def test_a_form_that_needs_a_login_needs_credentials():
+    def text(*lines: str) -> str:
+        head = ['[bus]\nname = "main"\n[[feed]]\nvenue = "deribit"\ninstruments = ["BTC/USD:BTC"]\nchannels = ["book"]']
+        return "\n".join([*head, 'book = "raw"', *lines])
+
+    with pytest.raises(ConfigError, match=r"feed\[0\].credentials: expected a name, because book 'raw' needs a login"):
+        read_config(text())
+    assert read_config(text('credentials = "DERIBIT"')).feeds[0].credentials == "DERIBIT"
+
+
+def test_credentials_come_from_the_environment(monkeypatch):
+    feed = read_config(
+        '[bus]\nname = "main"\n[[feed]]\nvenue = "deribit"\ninstruments = ["BTC/USD:BTC"]\nchannels = ["book"]\n'
+        'credentials = "MINE"'
+    ).feeds[0]
+    monkeypatch.delenv("MINE_KEY", raising=False)
+    with pytest.raises(ConfigError, match="MINE_KEY and MINE_SECRET in the environment"):
+        feed.login()
+    monkeypatch.setenv("MINE_KEY", "k")
+    monkeypatch.setenv("MINE_SECRET", "s3cret")
+    found = feed.login()
+    assert (found.key, found.secret, found.passphrase) == ("k", "s3cret", "")
+    assert "s3cret" not in repr(found)
