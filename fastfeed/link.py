@@ -84,7 +84,6 @@ class Link:
         self.topics = {each.topic.text: each.topic for each in subscriptions} | {each.text: each for each in notices}
         self.path: ReceivePath | None = None  # while open
         self.wanted: Connection | None = None  # while it should be open, or is
-        self.reason = ""  # of the last end
         self.opened_at = 0
         self._venue = venue
         self._reconnect = reconnect
@@ -131,7 +130,6 @@ class Link:
             if ts - self.opened_at >= self._reconnect.healthy_s * SECOND:
                 self._failures = 0
         self.wanted = None
-        self.reason = reason
         # The first retry comes at once but for the jitter; the wait then doubles. Full jitter keeps many links from
         # coming back in step.
         cap = min(self._reconnect.cap_s, self._reconnect.initial_s * 2 ** min(self._failures, 30))
@@ -180,12 +178,12 @@ class Link:
         if ts - last < product.ping_every_s * SECOND:
             return
         self._pinged = ts
+        self._sent.append(ts)  # venues count pings, too
         payload = self._venue.encode_ping(product)
         if payload is None:
             sends.pings.append(self.wanted.id)
         else:
             sends.frames.append((self.wanted.id, payload))
-            self._sent.append(ts)
 
     def _dead(self, ts: int) -> str | None:
         assert self.path is not None

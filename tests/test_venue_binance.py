@@ -551,9 +551,11 @@ def test_product_is_found_by_name():
 
 def test_limits_leave_room_below_the_venues_own():
     for product, sends in ((SPOT, 5), (USDM, 10)):
-        assert product.limits.sends_per_second < sends
+        # What was sent in two seconds can arrive within one, together with a pong and a ping.
+        pings = 1 + (product.ping_every_s > 0)
+        assert 2 * product.limits.sends_per_second + pings <= sends
         assert product.limits.topics_per_connection <= 1024
-        assert product.mute_after_s > 2 * product.ping_every_s
+        assert 2 * product.ping_every_s < product.mute_after_s <= 60
         assert [size.levels for size in product.snapshots] == sorted(size.levels for size in product.snapshots)
 
 

@@ -73,7 +73,7 @@ SPOT = Product(
     # web-socket-streams.md, General WSS information and WebSocket Limits; rest-api.md, LIMITS
     limits=Limits(
         topics_per_connection=1024,
-        sends_per_second=4,  # the venue takes 5, pongs counted
+        sends_per_second=2,  # the venue takes 5, pongs counted; what was sent in two seconds can arrive within one
         frame_bytes=4000,  # undocumented: a SUBSCRIBE of over 4088 bytes is never answered (users' reports, 2024-12)
         connects=300,
         connects_per_s=300,
@@ -141,14 +141,16 @@ USDM = Product(
     # websocket-market-streams, Connect; general-info, IP Limits
     limits=Limits(
         topics_per_connection=1024,
-        sends_per_second=9,  # the venue takes 10, pongs counted
+        sends_per_second=4,  # the venue takes 10, pings and pongs counted; as on spot
         frame_bytes=4000,  # as on spot
         connects=300,  # no figure is published; that of spot
         connects_per_s=300,
         weight_per_minute=2400,
     ),
     lifetime_s=24 * 3600,
-    mute_after_s=400,  # the venue pings every 3 minutes
+    ping_every_s=20,  # the venue pings every 3 minutes only: a dead connection would show its books for that long
+    ping_when_silent=True,
+    mute_after_s=60,
 )
 
 PRODUCTS = (SPOT, USDM)
@@ -233,7 +235,7 @@ def greeting(product: Product, credentials: Credentials | None, request_id: int,
 
 
 def encode_ping(product: Product) -> bytes | None:
-    return None  # the venue pings
+    return None  # a ping of the WebSocket protocol
 
 
 def encode_subscribe(topics: Sequence[str], request_id: int) -> bytes:
