@@ -56,7 +56,8 @@ class Shell:
         self._flush = flush
         self._http = http
         self._ssl = ssl
-        self._connects = AsyncLimiter(limits.connects, limits.connects_per_s)
+        # The limiter lets as many through at once as it then lets through in the whole period: half of both.
+        self._connects = AsyncLimiter(max(limits.connects / 2, 1), limits.connects_per_s)
         self._sessions: dict[int, Session] = {}
         self._opening: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
