@@ -343,7 +343,10 @@ def _check_feed(feed: Feed, path: str, found: _Problems) -> None:
 
 
 def _check_forms(feed: Feed, path: str, found: _Problems) -> None:
-    """Refuse a form of a channel that none of the products has, and a length of bars that one of them lacks."""
+    """Refuse a form of a channel that none of the products has, and a length of bars or a speed that one of them lacks.
+
+    A speed that does not exist can be a subscription that is acknowledged and silent.
+    """
     for channel, key in (("book", "book"), ("trade", "trades")):
         rows = [row for product in feed.products for row in product.channels if row.name == channel]
         forms = dict.fromkeys(row.form for row in rows)
@@ -357,6 +360,10 @@ def _check_forms(feed: Feed, path: str, found: _Problems) -> None:
             known = ", ".join(product.bars)
             expected = f"a length of bars of {feed.venue} {product.name} ({known})"
             found.add(f"{path}.bar_interval", expected, f"{feed.bar_interval!r}")
+        if product.depth_speeds and feed.depth_speed not in ("", *product.depth_speeds):
+            known = ", ".join(product.depth_speeds)
+            expected = f"a speed of {feed.venue} {product.name} ({known})"
+            found.add(f"{path}.depth_speed", expected, f"{feed.depth_speed!r}")
 
 
 def _check_instruments(names: Sequence[str], path: str, found: _Problems) -> None:

@@ -86,7 +86,6 @@ class Link:
         self.topics = {each.topic.text: each.topic for each in subscriptions} | {each.text: each for each in notices}
         self.path: ReceivePath | None = None  # while open
         self.wanted: Connection | None = None  # while it should be open, or is
-        self.reason = ""  # of the last end
         self.opened_at = 0
         self._venue = venue
         self._reconnect = reconnect
@@ -97,6 +96,7 @@ class Link:
         self._pinged = 0
         self._sent: deque[int] = deque() if sent is None else sent  # when, within the last hour
         self._answers: deque[bytes] = deque()
+        self._lost: dict[str, Topic] = {}  # to be subscribed to anew
         self._requests = Requests(venue, product, credentials, next_id)
         self._by_text: dict[str, list[Subscription]] = {}
         for each in subscriptions:
@@ -122,6 +122,7 @@ class Link:
         if not self.product.limits.sends_shared:
             self._sent.clear()
         self._answers.clear()
+        self._lost.clear()
         self._requests.clear()
         self._requests.greet(ts)
         self._requests.subscribe(self.topics.values())
@@ -134,7 +135,6 @@ class Link:
             if ts - self.opened_at >= self._reconnect.healthy_s * SECOND:
                 self._failures = 0
         self.wanted = None
-        self.reason = reason
         # The first retry comes at once but for the jitter; the wait then doubles. Full jitter keeps many links from
         # coming back in step.
         cap = min(self._reconnect.cap_s, self._reconnect.initial_s * 2 ** min(self._failures, 30))
@@ -155,6 +155,10 @@ class Link:
         if reason is not None:
             self.ended(reason, ts)
             return
+        if self._lost:
+            # What was lost in one moment goes into as few frames as the venue takes.
+            self._requests.again(self._lost.values())
+            self._lost.clear()
         while self._answers:
             sends.frames.append((self.wanted.id, self._answers.popleft()))
             self._sent.append(ts)
@@ -183,12 +187,12 @@ class Link:
         if ts - last < product.ping_every_s * SECOND:
             return
         self._pinged = ts
+        self._sent.append(ts)  # venues count pings, too
         payload = self._venue.encode_ping(product)
         if payload is None:
             sends.pings.append(self.wanted.id)
         else:
             sends.frames.append((self.wanted.id, payload))
-            self._sent.append(ts)
 
     def _dead(self, ts: int) -> str | None:
         assert self.path is not None
@@ -216,7 +220,7 @@ class Link:
 
     def resubscribe(self, topics: Iterable[str]) -> None:
         """End subscriptions and make them again: the venue sends the book anew then."""
-        self._requests.again([self.topics[text] for text in topics])
+        self._lost |= {text: self.topics[text] for text in topics}
 
     def named(self, topics: Iterable[str]) -> list[Subscription]:
         """Return the subscriptions of topics."""

@@ -184,7 +184,7 @@ class Protocol:
         copies: int,
     ) -> None:
         topics = list(by_text.values())
-        size = product.limits.topics_per_connection
+        size = max(product.limits.topics_per_connection - len(notices), 1)
         sent = self._sent.setdefault(product.name, deque()) if product.limits.sends_shared else None
         for start, copy in itertools.product(range(0, max(len(topics), 1), size), range(copies)):
             row = self._hub.bus.add_connection(f"{self._venue.ID} {product.name} {path} {start // size}.{copy}")

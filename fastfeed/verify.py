@@ -177,9 +177,7 @@ class Verifications:
 
     def _look(self, watch: _Watch, silence: Silence, body: bytes, ts: int, final: bool) -> None:
         """A book without a single delta: has the venue's moved on?"""
-        sequence = watch.market.peek(self._snapshots.decoder, body)
-        mine = watch.market.sequence
-        if mine is None or sequence <= mine:
+        if not watch.market.has_moved_on(self._snapshots.decoder, body, self._snapshots.levels):
             self._again(watch, ts, FIRST_DELTA_S)  # the market is as quiet as its stream
         elif not final:
             watch.body = body

@@ -328,3 +328,6 @@ cdef void keep_forget_source(MarketState* m, Source* source, int64_t ts_recv) no
     # A book that is on its way still joins what the others bring.
     if m.sources == NULL or m.state == STATE_LIVE and not _others_in_step(m, NULL):
         ledger_drop(m, REASON_DISCONNECTED, source.connection, ABSENT, ABSENT, ts_recv)
+        if m.sources != NULL:               # a quiet market could be long in asking by a delta
+            m.asked = True
+            market_call(m, ATTENTION_WANTS_BOOK)

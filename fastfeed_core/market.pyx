@@ -332,10 +332,19 @@ cdef class Market:
         keep_reply(m, event, limit, REASON_REPAIRED, ts_recv)
         return "repaired"
 
-    def peek(self, Decoder decoder not None, bytes body not None):
-        """Return the sequence of the snapshot in a reply; errors as of `apply_snapshot`."""
+    def has_moved_on(self, Decoder decoder not None, bytes body not None, int limit):
+        """Return True if the book in a reply is later than this one, and another; errors as of `apply_snapshot`.
+
+        A later sequence alone says nothing: venues count what happens elsewhere, or the time of the reply.
+        """
+        cdef MarketState* m = self.state
+        cdef Book* shadow
         self._decode(decoder, body)
-        return self.hub.event.last_seq
+        if m.sequence == ABSENT or self.hub.event.last_seq <= m.sequence:
+            return False
+        shadow = self.hub.shadow_book()
+        _fill(shadow, &self.hub.event, limit)
+        return not (_same(&m.book.bids, &shadow.bids) and _same(&m.book.asks, &shadow.asks))
 
     def drop(self, int reason, int64_t ts):
         """The book cannot be trusted: readers are told why."""

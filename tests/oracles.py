@@ -230,14 +230,17 @@ class StrictBinance:
                 "bid_sz": bid_sz, "ask_px": ask_px if ask_sz else None, "ask_sz": ask_sz,
                 "ts_event": fields.get("T"), "ts_send": fields.get("E")}  # fmt: skip
 
-    def _trade(self, data: Any) -> dict[str, Any]:
-        fields = self._fields(data, "e E T s p q m", "t a")
+    def _trade(self, data: Any) -> dict[str, Any] | None:
+        fields = self._fields(data, "e E T s p q m", "t a X")
         own, other = {"trade": "ta", "aggTrade": "at"}.get(fields["e"] if isinstance(fields["e"], str) else "", "??")
         if own not in fields or other in fields or not isinstance(fields["m"], bool):
             raise Refused("e, t, a or m")
-        return {"kind": "trade", "trade_id": self._count(fields[own]), "px": self._amount(fields["p"], self.px_exp),
-                "sz": self._amount(fields["q"], self.sz_exp), "side": "sell" if fields["m"] else "buy",
-                "ts_event": fields["T"], "ts_send": fields["E"]}  # fmt: skip
+        if not isinstance(fields.get("X", ""), str):
+            raise Refused("X")
+        trade = {"kind": "trade", "trade_id": self._count(fields[own]), "px": self._amount(fields["p"], self.px_exp),
+                 "sz": self._amount(fields["q"], self.sz_exp), "side": "sell" if fields["m"] else "buy",
+                 "ts_event": fields["T"], "ts_send": fields["E"]}  # fmt: skip
+        return trade if fields.get("X", "MARKET") == "MARKET" else None
 
     def _letters(self, data: Any, required: str) -> dict[str, Any]:
         """The fields whose names have one letter, none of them twice."""

@@ -133,6 +133,34 @@ def test_a_quiet_market_is_left_alone(monkeypatch):
     assert talk.sent() == []
 
 
+def test_a_connection_that_brought_nothing_yet_gets_the_book_that_another_takes_along(monkeypatch):
+    talk = by_request(monkeypatch, connections=2)
+    talk.feed.disconnected(talk.key(1), talk.now)
+    talk.wait(2)
+    talk.connect()
+    talk.accept()
+    assert talk.live
+    assert talk.requested() == []
+    talk.feed.disconnected(talk.key(0), talk.now)
+    assert not talk.live
+    (request,) = talk.requested()  # at once: the market may be quiet
+    talk.reply(request, 10, [(100, 1)])
+    assert talk.live
+
+
+def test_a_book_that_is_the_same_under_a_later_sequence_is_left_alone(monkeypatch):
+    # The sequence may be the time of the reply, or count what happens to other books.
+    talk = by_request(monkeypatch)
+    for number in range(5):
+        talk.wait(31)
+        (request,) = talk.requested()
+        talk.reply(request, 20 + number, [(100, 1)])
+        talk.wait(3)
+    assert talk.live
+    assert talk.reasons() == ["snapshot"]
+    assert talk.sent() == []
+
+
 def test_a_subscription_without_data_is_noticed_where_the_venues_book_moves_on(monkeypatch):
     talk = by_request(monkeypatch)
     talk.wait(31)

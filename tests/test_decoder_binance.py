@@ -214,6 +214,32 @@ def test_an_empty_side_of_a_quote_has_no_price():
     assert (event.bid, event.bid_size, event.ask, event.ask_size) == (None, 0.0, 1.0, 2.0)
 
 
+@pytest.mark.parametrize(
+    "payload",
+    ['{"e":"trade","E":1785780046072,"T":1785780046071,"s":"BTCUSDT","t":7950493454,"p":"0","q":"0","X":"NA","m":true,"st":1}',
+     '{"e":"trade","E":1785780046072,"T":1785780046071,"s":"BTCUSDT","t":7950493454,"p":"61000.10","q":"0.5","X":"INSURANCE_FUND","m":true}',
+     '{"e":"trade","E":1785780046072,"T":1785780046071,"s":"BTCUSDT","t":7950493454,"p":"61000.10","q":"0.5","X":"ADL","m":true}'],
+    ids=["none", "insurance", "deleveraging"],
+)  # fmt: skip
+def test_what_is_no_trade_of_the_market_is_left_out(payload):
+    pipeline = Pipeline(USDM)
+    assert pipeline.receive(frame(json.loads(payload), "btcusdt@trade")) == []
+    assert pipeline.receive(json.dumps({"data": json.loads(payload), "stream": "btcusdt@trade"}).encode()) == []
+    assert (pipeline.row()["malformed"], pipeline.row()["fallbacks"]) == (0, 1)
+    # Nor does it stand for one that has its id.
+    assert len(pipeline.receive(frame(json.loads(payload) | {"X": "MARKET", "p": "1"}, "btcusdt@trade"))) == 1
+
+
+def test_a_broken_frame_costs_the_book_that_it_names():
+    text = whole("spot-depth")
+    for broken in (text[:-1], text.replace(b'"U":157', b'"U":15\x007'), text.replace(b"]}}", b"]]}")):
+        pipeline = live("spot-depth")
+        assert [event.reason for event in pipeline.receive(broken)] == ["malformed"]
+    pipeline = live("spot-depth")
+    assert pipeline.receive(whole("spot-trade")[:-1]) == []
+    assert pipeline.market.live
+
+
 @pytest.mark.parametrize("name", ["spot-depth", "usdm-depth"])
 def test_an_interval_that_ends_before_it_begins_is_refused_in_any_order_of_fields(name):
     data = json.loads(SAMPLES[name][2])

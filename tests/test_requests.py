@@ -341,6 +341,22 @@ def test_pings_of_the_protocol_are_asked_for_by_connection(monkeypatch):
     assert list(talk.feed.pings) == [talk.key(), talk.key()]
 
 
+def test_pings_count_as_what_is_sent(monkeypatch):
+    limits = {"sends_per_second": 1, "topics_per_frame": 1}
+    talk = Talk(monkeypatch, FakeVenue(ping_every_s=0.5, limits=limits), 2)
+    assert len(talk.sent()) == 1
+    talk.wait(1, step=0.5, alive=False)
+    assert len(talk.feed.pings) == 2
+    assert talk.sent() == []
+
+
+def test_notices_have_room_on_a_connection_that_is_full(monkeypatch):
+    talk = Talk(monkeypatch, FakeVenue(notices=True, limits={"topics_per_connection": 3}), 3)
+    topics = [len(asked) for _, asked in talk.accept()]
+    assert len(talk.feed.connections) == 2
+    assert topics == [3, 1]
+
+
 def test_a_topic_left_out_of_the_answer_costs_itself(monkeypatch):
     talk = Talk(monkeypatch, FakeVenue(acks_topics=True), 2)
     key = talk.key()

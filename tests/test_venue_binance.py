@@ -328,7 +328,9 @@ def test_topics_and_paths_of_each_product():
     spot, usdm = one(spot_row()), one(usdm_row())
     aggregate = Options(trades="aggregate")
     assert topic(spot, "book") == Topic("/stream", "btcusdt@depth@100ms")
-    assert topic(spot, "book", Options(depth_speed="")) == Topic("/stream", "btcusdt@depth")
+    for default in ("", "1000ms"):
+        assert topic(spot, "book", Options(depth_speed=default)) == Topic("/stream", "btcusdt@depth")
+    assert topic(usdm, "book", Options(depth_speed="250ms")) == Topic("/public/stream", "btcusdt@depth")
     assert topic(spot, "bbo") == Topic("/stream", "btcusdt@bookTicker")
     assert topic(spot, "trade") == Topic("/stream", "btcusdt@trade")
     assert topic(spot, "trade", aggregate) == Topic("/stream", "btcusdt@aggTrade")
@@ -427,8 +429,7 @@ def test_pattern_tells_which_listings_are_needed(pattern, products):
     [
         (Options(), []),
         (Options(depth_speed="", snapshot_levels=5000), []),
-        (Options(depth_speed="fast"), ["depth_speed"]),
-        (Options(depth_speed="100ms@x", snapshot_levels=5001), ["depth_speed", "snapshot_levels"]),
+        (Options(snapshot_levels=5001), ["snapshot_levels"]),
         (Options(snapshot_levels=0), ["snapshot_levels"]),
     ],
     ids=str,
@@ -550,9 +551,11 @@ def test_product_is_found_by_name():
 
 def test_limits_leave_room_below_the_venues_own():
     for product, sends in ((SPOT, 5), (USDM, 10)):
-        assert product.limits.sends_per_second < sends
+        # What was sent in two seconds can arrive within one, together with a pong and a ping.
+        pings = 1 + (product.ping_every_s > 0)
+        assert 2 * product.limits.sends_per_second + pings <= sends
         assert product.limits.topics_per_connection <= 1024
-        assert product.mute_after_s > 2 * product.ping_every_s
+        assert 2 * product.ping_every_s < product.mute_after_s <= 60
         assert [size.levels for size in product.snapshots] == sorted(size.levels for size in product.snapshots)
 
 

@@ -68,10 +68,12 @@ SPOT = Product(
     snapshots=(SnapshotSize(100, 5), SnapshotSize(500, 25), SnapshotSize(1000, 50), SnapshotSize(5000, 250)),
     # web-socket-streams.md, Kline/Candlestick Streams for UTC; months have no fixed length
     bars=("1s", *_BARS),
+    # web-socket-streams.md, Diff. Depth Stream
+    depth_speeds=("1000ms", "100ms"),
     # web-socket-streams.md, General WSS information and WebSocket Limits; rest-api.md, LIMITS
     limits=Limits(
         topics_per_connection=1024,
-        sends_per_second=4,  # the venue takes 5, pongs counted
+        sends_per_second=2,  # the venue takes 5, pongs counted; what was sent in two seconds can arrive within one
         frame_bytes=4000,  # undocumented: a SUBSCRIBE of over 4088 bytes is never answered (users' reports, 2024-12)
         connects=300,
         connects_per_s=300,
@@ -134,17 +136,21 @@ USDM = Product(
     ),
     # common-definition, Kline/Candlestick chart intervals; no seconds
     bars=_BARS,
+    # websocket-market-streams/Diff-Book-Depth-Streams, Update Speed; 0ms is undocumented (seen in 2024)
+    depth_speeds=("250ms", "500ms", "100ms", "0ms"),
     # websocket-market-streams, Connect; general-info, IP Limits
     limits=Limits(
         topics_per_connection=1024,
-        sends_per_second=9,  # the venue takes 10, pongs counted
+        sends_per_second=4,  # the venue takes 10, pings and pongs counted; as on spot
         frame_bytes=4000,  # as on spot
         connects=300,  # no figure is published; that of spot
         connects_per_s=300,
         weight_per_minute=2400,
     ),
     lifetime_s=24 * 3600,
-    mute_after_s=400,  # the venue pings every 3 minutes
+    ping_every_s=20,  # the venue pings every 3 minutes only: a dead connection would show its books for that long
+    ping_when_silent=True,
+    mute_after_s=60,
 )
 
 PRODUCTS = (SPOT, USDM)
@@ -170,13 +176,8 @@ def product_of(instrument: Instrument) -> Product:
 
 
 def check_options(options: Options) -> list[tuple[str, str]]:
-    wrong = []
-    if not re.fullmatch(r"(\d+ms)?", options.depth_speed, re.ASCII):
-        wrong.append(("depth_speed", 'milliseconds, such as "100ms", or "" for the default speed'))
     most = max(product.snapshots[-1].levels for product in PRODUCTS)
-    if not 1 <= options.snapshot_levels <= most:
-        wrong.append(("snapshot_levels", f"1 to {most}"))
-    return wrong
+    return [] if 1 <= options.snapshot_levels <= most else [("snapshot_levels", f"1 to {most}")]
 
 
 # Listing; its rows are read one by one, in binance_listing
@@ -215,7 +216,9 @@ def read_instrument(row: msgspec.Raw, product: Product) -> Instrument:
 
 
 def topics(instrument: Instrument, channel: Channel, options: Options) -> tuple[Topic, ...]:
-    speed = f"@{options.depth_speed}" if options.depth_speed else ""
+    # The default speed has no name in topics: one with it would be acknowledged, and silent.
+    default = product_of(instrument).depth_speeds[0]
+    speed = "" if options.depth_speed in ("", default) else f"@{options.depth_speed}"
     interval = _INTERVALS.get(options.bar_interval, options.bar_interval)
     symbol = instrument.symbol.lower()
     return tuple(
@@ -232,7 +235,7 @@ def greeting(product: Product, credentials: Credentials | None, request_id: int,
 
 
 def encode_ping(product: Product) -> bytes | None:
-    return None  # the venue pings
+    return None  # a ping of the WebSocket protocol
 
 
 def encode_subscribe(topics: Sequence[str], request_id: int) -> bytes:

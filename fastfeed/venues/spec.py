@@ -158,6 +158,7 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
     channels: tuple[Channel, ...]
     snapshots: tuple[SnapshotSize, ...] = ()  # rising; of books by request
     bars: tuple[str, ...] = ()  # intervals, as `Options.bar_interval`
+    depth_speeds: tuple[str, ...] = ()  # as `Options.depth_speed`, the default first; (): there is no choice
     limits: Limits
     lifetime_s: int = 0  # the venue closes a connection of this age; 0: it does not say
     ping_every_s: float = 0  # we send a ping this often; 0: never

@@ -4,12 +4,14 @@ A frame is `{"stream":"<topic>","data":{...}}`; the topic names the route. Paylo
 
     depth   {"e":"depthUpdate","E":ms,["T":ms,]"s":"BTCUSDT",["ps":..,"st":..,]"U":..,"u":..,["pu":..,]"b":[],"a":[]}
     bbo     {["e":"bookTicker",]"u":..,["E":ms,"T":ms,]"s":..,["ps":..,]"b":"px","B":"sz","a":"px","A":"sz",[..]}
-    trade   {"e":"trade","E":ms,["T":ms,]"s":..,"t":id,"p":"px","q":"sz",["T":ms|"X":..],"m":bool,["M":bool]}
+    trade   {"e":"trade","E":ms,["T":ms,]"s":..,"t":id,"p":"px","q":"sz",["T":ms|"X":..],"m":bool,["M":bool|"st":..]}
     agg     {"e":"aggTrade","E":ms,"s":..,"a":id,"p":"px","q":"sz",["nq":..,]"f":..,"l":..,"T":ms,"m":bool,[..]}
 
 What comes a few times a second at most (tickers, bars, liquidations) is read in `binance_figures`.
 Spot chains its deltas by U == last u + 1, futures by pu == last u; both become (prev_seq, last_seq]. E is the time of
 sending, T that of the event; where T is missing E stands for both. `m` true: the buyer was the maker, the taker sold.
+`X` of a futures trade other than MARKET: no trade of the market, but one of the insurance fund at a price of its own,
+or none at all ("NA", price and size 0; undocumented, seen in 2026). Aggregates have none of these either.
 Source: web-socket-streams.md, "Diff. Depth Stream" and its neighbours; USD-M "Diff. Book Depth Streams".
 """
 
@@ -51,6 +53,7 @@ from fastfeed_core.event cimport (
     EVENT_BBO,
     EVENT_CONTROL,
     EVENT_DELTA,
+    EVENT_IDLE,
     EVENT_SNAPSHOT,
     EVENT_TRADE,
     EVENT_UNROUTED,
@@ -80,6 +83,7 @@ cdef enum:
     KEY_p = 0x70
     KEY_q = 0x71
     KEY_m = 0x6D
+    KEY_X = 0x58
     KEY_id = 0x6964
     KEY_data = 0x64617461
     KEY_code = 0x636F6465
@@ -104,6 +108,7 @@ cdef enum:
     HAS_p = 4096
     HAS_q = 8192
     HAS_m = 16384
+    HAS_X = 32768
 
 
 # ---- the fast path: the venue's own order, to the last byte
@@ -196,6 +201,7 @@ cdef bint _scan_trade(const char* p, const char* end, const Route* route, Event*
     cdef int64_t ignored = 0
     cdef bint aggregate = False
     cdef bint timed = False
+    cdef bint of_market = True
     cdef bint maker_bought
     if scan_text(&p, end, b'"e":"trade","E":', 16):
         pass
@@ -228,8 +234,10 @@ cdef bint _scan_trade(const char* p, const char* end, const Route* route, Event*
             return False
     if not timed and not (scan_text(&p, end, b',"T":', 5) and scan_ms(&p, end, &event.ts_event)):
         return False
-    if scan_text(&p, end, b',"X":"', 6) and not scan_word(&p, end):
-        return False
+    if scan_text(&p, end, b',"X":"', 6):
+        of_market = scan_text(&p, end, b'MARKET"', 7)
+        if not of_market and not scan_word(&p, end):
+            return False
     if scan_text(&p, end, b',"m":true', 9):
         maker_bought = True
     elif scan_text(&p, end, b',"m":false', 10):
@@ -242,7 +250,7 @@ cdef bint _scan_trade(const char* p, const char* end, const Route* route, Event*
         return False
     if end - p != 2 or p[0] != c"}" or p[1] != c"}":
         return False
-    _finish_trade(event, trade_id, maker_bought)
+    _finish_trade(event, trade_id, maker_bought, of_market)
     return True
 
 
@@ -256,8 +264,11 @@ cdef inline void _finish_bbo(Event* event) noexcept nogil:
     event.kind = EVENT_BBO
 
 
-cdef inline void _finish_trade(Event* event, int64_t trade_id, bint maker_bought) noexcept nogil:
+cdef inline void _finish_trade(Event* event, int64_t trade_id, bint maker_bought, bint of_market) noexcept nogil:
     cdef Deal* deal = event.deals
+    if not of_market:
+        event.kind = EVENT_IDLE
+        return
     event.n_deals = 1
     deal.route = NULL
     deal.ts_event = ABSENT
@@ -384,6 +395,7 @@ cdef int _read_quote_or_trade(Cursor* c, const Route* route, Event* event) noexc
     cdef uint64_t name
     cdef bint aggregate = False
     cdef bint maker_bought = False
+    cdef bint of_market = True
     cdef int code = cursor_first_key(c, &key)
     cdef int status
     event.ts_event = ABSENT
@@ -437,6 +449,10 @@ cdef int _read_quote_or_trade(Cursor* c, const Route* route, Event* event) noexc
         elif name == KEY_m and not bbo:
             bit = HAS_m
             status = cursor_bool(c, &maker_bought)
+        elif name == KEY_X and not bbo:
+            bit = HAS_X
+            status = cursor_string(c, &word)
+            of_market = status == OK and span_is(&word, b"MARKET", 6)
         else:
             status = cursor_skip(c)
         if status != OK:
@@ -459,55 +475,62 @@ cdef int _read_quote_or_trade(Cursor* c, const Route* route, Event* event) noexc
     # A trade has no `a`, an aggregate no `t`: with both, which one is the id would be a guess.
     if seen & (wanted | HAS_a | HAS_t) != wanted:
         return SHAPE
-    _finish_trade(event, trade_id, maker_bought)
+    _finish_trade(event, trade_id, maker_bought, of_market)
     return OK
 
 
-cdef int _read_frame(Cursor* c, Routes* routes, Event* event) noexcept nogil:
-    """Find what kind of frame it is (its grammar is checked to the end), then read the payload."""
-    cdef Span key, stream
-    cdef const char* data = NULL
-    cdef bint control = False
-    cdef bint has_stream = False
+cdef int _read_outer(Cursor* c, Span* stream, const char** data, bint* control) noexcept nogil:
+    """Find the parts of a frame; its grammar is checked to the end."""
+    cdef Span key, word
     cdef uint64_t name
-    cdef Route* route
     cdef int code, status
     cursor_space(c)
     code = cursor_first_key(c, &key)
     while code == 1:
         name = span_word(&key)
-        if span_is(&key, b"stream", 6) and not has_stream:
-            has_stream = True
-            status = cursor_string(c, &stream)
-        elif name == KEY_data and data == NULL:
-            data = c.p
+        if span_is(&key, b"stream", 6) and stream.p == NULL:
+            status = cursor_string(c, stream)
+        elif name == KEY_data and data[0] == NULL:
+            data[0] = c.p
             status = cursor_skip(c)
         else:
             if name == KEY_data or span_is(&key, b"stream", 6):
                 return SHAPE                # repeated
             if span_is(&key, b"result", 6) or name == KEY_id or name == KEY_code or name == KEY_error:
-                control = True
+                control[0] = True
                 status = cursor_skip(c)
             elif name == KEY_e and c.p < c.end and c.p[0] == c'"':
-                status = cursor_string(c, &stream)
-                control = control or (status == OK and span_is(&stream, b"serverShutdown", 14))
+                status = cursor_string(c, &word)
+                control[0] = control[0] or (status == OK and span_is(&word, b"serverShutdown", 14))
             else:
                 status = cursor_skip(c)
         if status != OK:
             return status
         code = cursor_next_key(c, &key)
-    if code != OK:
-        return code
-    status = cursor_finish(c)
+    return cursor_finish(c) if code == OK else code
+
+
+cdef int _read_frame(Cursor* c, Routes* routes, Event* event) noexcept nogil:
+    """Find what kind of frame it is, then read the payload."""
+    cdef Span stream
+    cdef const char* data = NULL
+    cdef bint control = False
+    cdef Route* route = NULL
+    cdef int status
+    stream.p = NULL
+    stream.size = 0
+    status = _read_outer(c, &stream, &data, &control)
+    if stream.p != NULL:
+        route = routes_find(routes, stream.p, stream.size)
     if status != OK:
+        event.route = route                 # what cannot be read could have been a delta
         return status
     event.kind = EVENT_CONTROL if control else EVENT_UNROUTED
-    if not has_stream or data == NULL:
+    if stream.p == NULL or data == NULL:
         return OK
     if stream.size > 0 and stream.p[0] == c"!":
         event.kind = EVENT_CONTROL          # notices, serverShutdown among them
         return OK
-    route = routes_find(routes, stream.p, stream.size)
     if route == NULL:
         event.kind = EVENT_UNROUTED
         return OK
