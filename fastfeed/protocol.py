@@ -184,17 +184,19 @@ class Protocol:
         copies: int,
     ) -> None:
         topics = list(by_text.values())
-        size = max(product.limits.topics_per_connection - len(notices), 1)
+        size = product.limits.topics_per_connection
+        first = max(size - len(notices), 1)
+        parts = [topics[:first], *(topics[start : start + size] for start in range(first, len(topics), size))]
         sent = self._sent.setdefault(product.name, deque()) if product.limits.sends_shared else None
-        for start, copy in itertools.product(range(0, max(len(topics), 1), size), range(copies)):
-            row = self._hub.bus.add_connection(f"{self._venue.ID} {product.name} {path} {start // size}.{copy}")
+        for (number, part), copy in itertools.product(enumerate(parts), range(copies)):
+            row = self._hub.bus.add_connection(f"{self._venue.ID} {product.name} {path} {number}.{copy}")
             link = Link(
                 self._venue,
                 product,
                 row,
                 url,
-                [each for feeds in topics[start : start + size] for each in feeds],
-                notices if start == 0 else (),
+                [each for feeds in part for each in feeds],
+                notices if number == 0 else (),
                 self._reconnect,
                 self._credentials,
                 self._random,
