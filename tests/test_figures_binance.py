@@ -90,7 +90,20 @@ def test_lost_and_broken_messages_cost_figures_nothing_but_themselves():
         assert [bar.ts_event for bar in bars] == sorted(bar.ts_event for bar in bars)
 
 
-def test_figures_of_usdm_need_one_connection_more():
+@pytest.mark.parametrize("channels", [EVERYTHING, ("book",)], ids=["everything", "book"])
+def test_figures_and_notices_of_usdm_need_one_connection_more(channels):
     product = next(each for each in venues.load("binance").PRODUCTS if each.name == "usdm")
-    rig = Rig(products=("usdm",), channels=EVERYTHING)
+    rig = Rig(products=("usdm",), channels=channels)
     assert {each.url.removeprefix(product.ws) for each in rig.feed.connections} == {"/public/stream", "/market/stream"}
+
+
+def test_a_notice_of_a_contract_reaches_readers():
+    rig = Rig(products=("usdm",), channels=("book",))
+    rig.run_until_live()
+    notice = '{"stream":"!contractInfo","data":{"e":"contractInfo","E":1,"s":"%s","cs":"%s","st":1}}'
+    market = next(each.id for each in rig.feed.connections if "/market" in each.url)
+    perpetual = next(each for each in rig.instruments if each.kind == "swap")
+    (event,) = rig.feed.receive(notice % (perpetual.symbol, "TRADING_HALT"), rig.sim.now, market)
+    assert (event.name, event.reason, event.instrument_status) == (perpetual.name, "instrument", "halted")
+    assert rig.feed.receive(notice % ("BTCUSD_PERP", "CLOSE"), rig.sim.now, market) == []  # another product's
+    assert rig.all_live()

@@ -16,7 +16,19 @@ from fastfeed.errors import MalformedReply, RateLimited, Recovery, RequestRefuse
 from fastfeed.instrument import instruments
 from fastfeed.venues import VENUES, binance, load
 from fastfeed.venues.binance import SPOT, USDM
-from fastfeed.venues.spec import CHANNELS, Ack, Call, Options, Refusal, Shutdown, Topic, Unknown, Venue, product_named
+from fastfeed.venues.spec import (
+    CHANNELS,
+    Ack,
+    Call,
+    InstrumentStatus,
+    Options,
+    Refusal,
+    Shutdown,
+    Topic,
+    Unknown,
+    Venue,
+    product_named,
+)
 
 RECORDINGS = os.environ.get("FASTFEED_RECORDINGS")
 FOLDER = {"spot": "binance", "usdm": "binance_usdm"}
@@ -354,6 +366,12 @@ def test_figures_are_spread_over_streams_and_stand_on_the_path_of_figures():
     assert topic(usdm, "bar", Options(bar_interval="7d")) == Topic("/market/stream", "btcusdt@kline_1w")
 
 
+def test_changes_of_status_are_told_of_contracts_alone():
+    spot, usdm = one(spot_row()), one(usdm_row())
+    assert binance.status_topics(SPOT, [spot]) == ()
+    assert binance.status_topics(USDM, [usdm]) == (Topic("/market/stream", "!contractInfo"),)
+
+
 def test_every_length_of_bars_is_a_stream_of_its_own():
     for product, found in ((SPOT, one(spot_row())), (USDM, one(usdm_row()))):
         texts = [topic(found, "bar", Options(bar_interval=interval)).text for interval in product.bars]
@@ -458,6 +476,14 @@ def test_options_that_cannot_be_done_are_named(options, keys):
         ),
         (b'{"e":"serverShutdown","E":1770123456789}', Shutdown()),
         (b'{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1770123456789}}', Shutdown()),
+        (
+            b'{"stream":"!contractInfo","data":{"e":"contractInfo","E":1785000000000,"s":"IOTAUSDT","ct":"PERPETUAL",'
+            b'"dt":4133404800000,"ot":1569398400000,"cs":"SETTLING","bks":[{"bs":1}],"st":1}}',
+            InstrumentStatus("IOTAUSDT", "closed"),
+        ),
+        (b'{"stream":"!contractInfo","data":{"s":"IOTAUSDT","cs":"NEW"}}', InstrumentStatus("IOTAUSDT", "unknown")),
+        (b'{"stream":"!contractInfo","data":[]}', Unknown('{"stream":"!contractInfo","data":[]}')),
+        (b'{"stream":"!contractInfo"}', Unknown('{"stream":"!contractInfo"}')),
         (b'{"result":["btcusdt@trade"],"id":3}', Unknown('{"result":["btcusdt@trade"],"id":3}')),
         (b'{"result":null,"id":"1"}', Unknown('{"result":null,"id":"1"}')),
         (b'{"result":null,"id":true}', Unknown('{"result":null,"id":true}')),

@@ -86,6 +86,10 @@ def test_status_is_unified(word, status):
     assert one(row(trading=word)).status == status
 
 
+def test_what_only_perpetuals_have_may_be_null_on_spot():
+    assert one(row(payoff_type=None, contract_size=None)) == one(row())
+
+
 BAD_ROWS = {
     "no-object": 5,
     "no-symbol": {"trading": "Enabled"},

@@ -17,13 +17,14 @@ import msgspec
 
 from fastfeed.errors import FastfeedError, MalformedReply, RateLimited, RequestRefused, VenueDown
 from fastfeed.instrument import Instrument
-from fastfeed.venues.binance_listing import read_row
+from fastfeed.venues.binance_listing import STATUSES, read_row
 from fastfeed.venues.spec import (
     Ack,
     Call,
     Channel,
     Control,
     Credentials,
+    InstrumentStatus,
     Limits,
     Options,
     Page,
@@ -87,6 +88,7 @@ SPOT = Product(
 # and then silent for ever. (Important WebSocket Change Notice.)
 _PUBLIC = "/public/stream"
 _MARKET = "/market/stream"
+_CONTRACTS = "!contractInfo"
 
 USDM = Product(
     name="usdm",
@@ -227,7 +229,8 @@ def topics(instrument: Instrument, channel: Channel, options: Options) -> tuple[
 
 
 def status_topics(product: Product, instruments: Sequence[Instrument]) -> tuple[Topic, ...]:
-    return ()  # changes of status are in the listing alone
+    # websocket-market-streams/Contract-Info-Stream: of all contracts. On spot, changes are in the listing alone.
+    return (Topic(_MARKET, _CONTRACTS),) if product is USDM else ()
 
 
 def greeting(product: Product, credentials: Credentials | None, request_id: int, ts: int) -> bytes | None:
@@ -251,6 +254,11 @@ class _Error(msgspec.Struct):
     msg: str
 
 
+class _Contract(msgspec.Struct):
+    s: str
+    cs: str
+
+
 class _Control(msgspec.Struct):
     id: int | None = None
     result: msgspec.UnsetType | None = msgspec.UNSET
@@ -259,14 +267,19 @@ class _Control(msgspec.Struct):
     msg: str = ""
     e: str = ""
     stream: str = ""
+    data: msgspec.Raw = msgspec.Raw()
 
 
 def read_control(payload: bytes) -> list[Control]:
     # {"result":null,"id":1}
     # {"error":{"code":2,"msg":"Invalid request: ..."},"id":1}   or bare   {"code":2,"msg":"Invalid request: ..."}
     # {"e":"serverShutdown","E":1770123456789}   or wrapped   {"stream":"!serverShutdown","data":{...}}
+    # {"stream":"!contractInfo","data":{"e":"contractInfo","E":1785000000000,"s":"IOTAUSDT",..,"cs":"TRADING","st":1}}
     try:
         said = msgspec.json.decode(payload, type=_Control)
+        if said.stream == _CONTRACTS:
+            contract = msgspec.json.decode(said.data, type=_Contract)
+            return [InstrumentStatus(contract.s, STATUSES.get(contract.cs, "unknown"))]
     except (ValueError, UnicodeError):
         said = _Control()
     if said.result is None and said.id is not None:

@@ -47,7 +47,7 @@ _NEVER = 4133404800000
 _CURRENCIES = {"XBT": "BTC", "BCHSV": "BSV", "YOYO": "YOYOW"}
 
 # enums.md, Symbol status; common-definition, Contract status. Others have appeared unannounced, and are unknown.
-_STATUS: dict[str, Status] = {
+STATUSES: dict[str, Status] = {
     "TRADING": "trading",
     "CANCEL_ONLY": "cancel_only",
     "HALT": "halted",
@@ -130,7 +130,7 @@ def _instrument(row: _Row, venue: str, is_contract: bool) -> Instrument:
         expiry=expiry,
         strike=None,
         option_type=None,
-        status=_STATUS.get(row.status, "unknown"),
+        status=STATUSES.get(row.status, "unknown"),
         px_exp=px_exp,
         sz_exp=sz_exp,
     )

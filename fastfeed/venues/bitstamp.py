@@ -128,8 +128,9 @@ class _Row(msgspec.Struct):
     counter_decimals: _Decimals
     market_type: str
     trading: str = ""
-    payoff_type: str = ""
-    contract_size: Decimal = Decimal(1)
+    # of perpetuals
+    payoff_type: str | None = None
+    contract_size: Decimal | None = None
 
 
 # ccxt's codes for assets that Bitstamp names differently
@@ -164,8 +165,9 @@ def _instrument(row: _Row) -> Instrument:
         raise ValueError(f"expected a market_type of {', '.join(_KINDS)}, was {row.market_type!r}")
     if kind == "swap" and row.payoff_type != "Linear":
         raise ValueError(f"expected a Linear payoff_type, was {row.payoff_type!r}")
-    if not (row.contract_size.is_finite() and row.contract_size > 0):
-        raise ValueError(f"expected a positive contract_size, was {row.contract_size}")
+    size = Decimal(1) if row.contract_size is None else row.contract_size
+    if not (size.is_finite() and size > 0):
+        raise ValueError(f"expected a positive contract_size, was {size}")
     base, quote_ = _currency(row.base_currency), _currency(row.counter_currency)
     unified = f"{base}/{quote_}"
     # A tick_size is documented, and not sent (seen in 2026): prices have counter_decimals, sizes base_decimals.
@@ -181,7 +183,7 @@ def _instrument(row: _Row) -> Instrument:
         settle=quote_ if kind == "swap" else None,
         tick_size=tick,
         lot_size=lot,
-        contract_size=row.contract_size.normalize(),
+        contract_size=size.normalize(),
         contract_unit=base,
         inverse=False,
         expiry=None,
