@@ -12,7 +12,8 @@ settings.register_profile(
     "default", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 settings.register_profile("fuzz", settings.get_profile("default"), max_examples=5000)
-settings.load_profile("fuzz" if os.environ.get("FASTFEED_FUZZ") == "1" else "default")
+settings.register_profile("brief", settings.get_profile("default"), max_examples=15)
+settings.load_profile(os.environ.get("FASTFEED_EXAMPLES", "default"))
 
 
 @pytest.fixture(scope="session")

@@ -294,7 +294,7 @@ def test_every_truncation_is_refused(name):
 
 
 @samples
-@settings(max_examples=max(150, settings.default.max_examples))
+@settings(max_examples=settings.default.max_examples * 5 // 2)
 @given(data=st.data())
 def test_damaged_messages_are_refused_or_read_as_in_any_other_order(name, data):
     text = bytearray(SAMPLES[name].encode())

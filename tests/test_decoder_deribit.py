@@ -383,7 +383,7 @@ def strict_levels(text: bytes) -> tuple[int, int, list, list]:
     return counts[0], counts[1], *sides
 
 
-@settings(max_examples=max(300, settings.default.max_examples))
+@settings(max_examples=settings.default.max_examples * 5)
 @given(data=st.data())
 def test_flipped_lost_and_doubled_bytes_are_read_as_a_strict_reader_reads_them(data):
     text = bytearray(whole("change"))

@@ -304,7 +304,7 @@ class StrictKraken(StrictBinance):
                 "ts_event": self._count(fields["time"], self.MAX_MS) * 10**6}  # fmt: skip
 
 
-MANY = settings(max_examples=max(150, settings.default.max_examples))
+MANY = settings(max_examples=settings.default.max_examples * 5 // 2)
 JUNK = [None, True, 0, -1, 1.5, "", "x", "1e2", "01", "0", "-0", [], {}, 2**53, 2**63 - 1, 2**63, 10**30, "1e400",
         "0.000000001", "PI_XBTUSD", "pi_xbtusd", "buy", "sell", "book", "trade", "event", "12345678901234567",
         "05af78ac-a774-478c-a50c-8b9c234e071", "05AF78AC-a774-478c-a50c-8b9c234e071e", "7"]  # fmt: skip
