@@ -22,13 +22,23 @@ from fastfeed.snapshots import Request
 from fastfeed.venues.spec import Limits
 from fastfeed_core.session import Session
 
-__all__ = ["Shell"]
+__all__ = ["Shell", "connect_pace"]
 
 _log = logging.getLogger(__name__)
 
 _HANDSHAKE_S = 10.0
 _REQUEST_S = 15.0
 _MAX_FRAME = 16 << 20
+
+
+def connect_pace(limits: Limits) -> AsyncLimiter:
+    """Return what lets no more than `connects` attempts begin in any `connects_per_s`.
+
+    A limiter that lets all of them begin at once lets twice as many begin within that time: it refills meanwhile. So
+    half of them may, and the other half is spread over the time.
+    """
+    burst = max(1, limits.connects // 2)
+    return AsyncLimiter(burst, limits.connects_per_s * burst / max(1, limits.connects - burst))
 
 
 class Shell:
@@ -56,7 +66,7 @@ class Shell:
         self._flush = flush
         self._http = http
         self._ssl = ssl
-        self._connects = AsyncLimiter(limits.connects, limits.connects_per_s)
+        self._connects = connect_pace(limits)
         self._sessions: dict[int, Session] = {}
         self._opening: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
