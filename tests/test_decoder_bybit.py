@@ -142,11 +142,32 @@ def test_a_ticker_has_the_fields_of_its_message_and_keeps_the_others():
     (first,) = pipe.receive(SAMPLES["futures-ticker"])
     assert first.decimals() == {
         "last": Decimal("66666.6"), "mark_price": Decimal("66666.61"), "index_price": Decimal("66418.19"),
-        "open_interest": Decimal("492373.72"), "funding_rate": Decimal("-0.005"), "volume": Decimal("73191.387"),
+        "open_interest": Decimal("246186.86"), "funding_rate": Decimal("-0.005"), "volume": Decimal("73191.387"),
     }  # fmt: skip
     assert first.next_funding_time == 1760342400000 * 1_000_000
     (second,) = pipe.receive(SAMPLES["futures-ticker-delta"])
     assert (second.mark_price, second.last, second.funding_rate) == (67123.0, 66666.6, -0.005)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "text", "interest"),
+    [
+        ("BTCUSDT", "59972.256", "29986.128"),
+        ("BTC-26DEC25", "6.623", "3.3115"),
+        ("BTCUSD", "462590533", "231295266.5"),
+        ("BTCUSD", "0", "0"),
+        ("BTC-25DEC26-70000-C", "49.85", "49.85"),
+        ("BTC-25DEC26-70000-P-USDT", "7", "7"),
+        ("BTCUSDT", "9223372036854775807", None),
+        ("BTCUSDT", "9223372036854775806", "4611686018427387903"),
+    ],
+)
+def test_open_interest_of_futures_is_that_of_one_side(symbol, text, interest):
+    pipe = Pipe()
+    pipe.connections[0].route(f"tickers.{symbol}", symbol, "ticker", pipe.market)
+    sample = SAMPLES["futures-ticker"].replace("BTCUSDT", symbol).replace('"492373.72"', f'"{text}"')
+    (ticker,) = pipe.receive(sample)
+    assert ticker.decimals().get("open_interest") == (None if interest is None else Decimal(interest))
 
 
 def test_what_a_ticker_does_not_have_is_none():

@@ -292,6 +292,7 @@ def test_tickers_are_whole_or_tell_what_changed(product):
         assert list(first)[-2:] == ["cs", "ts"]
         assert {"markPrice", "indexPrice", "openInterest", "fundingRate", "nextFundingTime"} <= whole.keys()
         assert (Decimal(whole["bid1Price"]), Decimal(whole["ask1Price"])) == (bids[0][0], asks[0][0])
+        assert Decimal(whole["openInterest"]) == 2 * Decimal(whole["singleOpenInterest"])
     else:
         assert ("bidPrice" in whole, "cs" in first) == (product == "option", product == "spot")
 

@@ -257,6 +257,15 @@ def test_frames_that_are_sent():
             [Refusal(request_id=7, reason="error:handler not found,topic:x")],
         ),
         ('{"success":false,"ret_msg":"args size \\u003e10","op":"subscribe"}', [Refusal(reason="args size >10")]),
+        ('{"success":true,"ret_msg":"","conn_id":"c","req_id":"","op":"subscribe"}', [Ack()]),
+        ('{"success":true,"ret_msg":"","conn_id":"c","req_id":null,"op":"unsubscribe"}', [Ack(ended=True)]),
+        (
+            '{"success":false,"ret_msg":"error:already subscribed,topic:x.Y","req_id":"7","op":"subscribe"}',
+            [
+                Ack(request_id=7, topics=("x.Y",)),
+                Refusal(request_id=7, reason="error:already subscribed,topic:x.Y"),
+            ],
+        ),
         ('{"success":true,"ret_msg":"pong","conn_id":"c","op":"ping"}', [Pong()]),
         ('{"args":["1672916271846"],"op":"pong"}', [Pong()]),
         (
@@ -266,6 +275,10 @@ def test_frames_that_are_sent():
                 Ack(topics=("x",), ended=True),
                 Refusal(topics=("y",), reason="one of the failTopics"),
             ],
+        ),
+        (
+            '{"success":true,"data":{"failTopics":null,"successTopics":["x"]},"type":"COMMAND_RESP"}',
+            [Ack(topics=("x",)), Ack(topics=("x",), ended=True)],
         ),
     ],
 )
@@ -282,6 +295,7 @@ def test_any_other_frame_is_unknown(payload):
     ("status", "body", "error", "pause"),
     [
         (403, b"403, access too frequent", RateLimited, 600),
+        (403, b"<html>The distribution is configured to block access from your country.", RequestRefused, None),
         (429, b"", RateLimited, 5),
         (400, reply({}, 10006, "Too many visits!"), RateLimited, 1),
         (503, b"", VenueDown, None),
@@ -362,6 +376,23 @@ def test_other_depths_of_the_book_are_right_too(form):
     kinds = {event.kind for event in rig.events}
     assert kinds >= {"bbo", "trade", "snapshot"}
     assert {event.derived for event in rig.events if event.kind == "bbo"} == {form == "1"}
+
+
+def test_a_topic_that_is_in_force_already_is_taken_and_costs_no_other():
+    rig = Rig(venue="bybit", products=("linear",), symbols=3, channels=("book",))
+    client = rig.sim.connect("bybit", "linear", "/v5/public/linear")
+    client.receive(bybit.encode_subscribe([f"orderbook.200.{rig.instruments[1].symbol}"], 10**6))
+    client.take()
+    (wanted,) = rig.feed.connections
+    rig.clients[wanted.id] = client
+    rig._take(rig.feed.connected(wanted.id, rig.sim.now))
+    rig._exchange(rig.sim.now)
+    rig.run(20)
+    # Its snapshot was before our time: it is asked for when none comes.
+    states = {name: tuple(each) for name, each in rig.states.items()}
+    assert states.pop(rig.instruments[1].name) == ("no data", "live")
+    assert set(states.values()) == {("live",)}
+    assert rig.wrong == []
 
 
 def test_a_topic_that_the_venue_refuses_costs_itself():

@@ -133,10 +133,19 @@ def test_underlyings_of_options_name_further_pages():
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[]", b'{"code":"0"}', b'{"code":"50011","msg":"Too Many Requests","data":[]}', b'{"data":[]}']
+    ("body", "error"),
+    [
+        (b"", MalformedReply),
+        (b"[]", MalformedReply),
+        (b'{"code":"0"}', MalformedReply),
+        (b'{"data":[]}', MalformedReply),
+        (b'{"code":"50011","msg":"Too Many Requests","data":[]}', RateLimited),
+        ('{"code":"50013","msg":"Systems are busy. Please try again later."}', VenueDown),
+        (b'{"code":"51000","msg":"Parameter instType error","data":[]}', RequestRefused),
+    ],
 )
-def test_what_is_no_listing_is_refused(body):
-    with pytest.raises(MalformedReply):
+def test_what_is_no_listing_is_refused_for_what_it_says(body, error):
+    with pytest.raises(error):
         okx.read_listing(body, None)
 
 

@@ -66,7 +66,9 @@ def _channels(category: str) -> tuple[Channel, ...]:
         Channel(name="book", form=depth, topics=(f"orderbook.{depth}.{{symbol}}",), path=path)
         for depth in (_OPTION_DEPTHS if category == "option" else _DEPTHS)
     )
-    ticker = Channel(name="ticker", topics=("tickers.{symbol}",), path=path)
+    # websocket/public/ticker: openInterest of futures counts both sides
+    note = "open interest of one side, half of openInterest" if category in ("linear", "inverse") else ""
+    ticker = Channel(name="ticker", topics=("tickers.{symbol}",), path=path, note=note)
     if category == "option":
         # websocket/public/trade: options are grouped by coin. Their level 1 is accepted and silent (seen in 2026).
         trade = Channel(name="trade", topics=("publicTrade.{base}",), path=path)
@@ -397,22 +399,26 @@ def encode_unsubscribe(topics: Sequence[str], request_id: int) -> bytes:
 
 
 class _Topics(msgspec.Struct, rename="camel"):
-    success_topics: tuple[str, ...] = ()
-    fail_topics: tuple[str, ...] = ()
+    success_topics: tuple[str, ...] | None = None
+    fail_topics: tuple[str, ...] | None = None
 
 
 class _Control(msgspec.Struct):
     success: bool | None = None
     ret_msg: str = ""
     op: str = ""
-    req_id: str = ""
+    req_id: str | None = None
     type: str = ""
     data: _Topics | None = None
+
+
+_ALREADY = re.compile(r"already subscribed,topic:(\S+)")
 
 
 def read_control(payload: bytes) -> list[Control]:
     # {"success":true,"ret_msg":"","conn_id":"..","req_id":"1","op":"subscribe"}    spot: "ret_msg":"subscribe"
     # {"success":false,"ret_msg":"error:handler not found,topic:x","conn_id":"..","req_id":"1","op":"subscribe"}
+    # {"success":false,"ret_msg":"error:already subscribed,topic:x","conn_id":"..","req_id":"1","op":"subscribe"}
     # {"success":true,"ret_msg":"pong","conn_id":"..","op":"ping"}    options: {"args":["1672916271846"],"op":"pong"}
     # options: {"success":true,"conn_id":"..","data":{"failTopics":[],"successTopics":["x"]},"type":"COMMAND_RESP"}
     try:
@@ -423,18 +429,23 @@ def read_control(payload: bytes) -> list[Control]:
         return [Pong()]
     if said.type == "COMMAND_RESP" and said.data is not None:
         return _read_topics(said.data)
-    request_id = int(said.req_id) if said.req_id.isascii() and said.req_id.isdigit() else None
+    # The page shows answers with and without the request's id.
+    text = said.req_id or ""
+    request_id = int(text) if text.isascii() and text.isdigit() else None
     if said.success is False:
         # A bad topic refuses all of its request, though the text names only that one (undocumented, seen in 2026).
-        return [Refusal(request_id=request_id, reason=said.ret_msg)]
-    if said.success and said.op in ("subscribe", "unsubscribe") and request_id is not None:
+        refusal = Refusal(request_id=request_id, reason=said.ret_msg)
+        # So does one that is in force: it is taken, and the others of its request are asked for again.
+        named = _ALREADY.search(said.ret_msg)
+        return [refusal] if named is None else [Ack(request_id=request_id, topics=(named[1],)), refusal]
+    if said.success and said.op in ("subscribe", "unsubscribe"):
         return [Ack(request_id=request_id, ended=said.op == "unsubscribe")]
     return [Unknown(payload[:256].decode("utf-8", "replace"))]
 
 
 def _read_topics(said: _Topics) -> list[Control]:
     """What the sockets of options answer: by topic, to a subscription as to its end."""
-    taken = said.success_topics
+    taken = said.success_topics or ()
     # A topic is in one request at a time: of these two, one finds it.
     found: list[Control] = [Ack(topics=taken), Ack(topics=taken, ended=True)] if taken else []
     if said.fail_topics:
@@ -468,6 +479,9 @@ def read_rest_error(
 
 
 def _error_of(status: int, code: int | None, reason: str, instrument: str | None) -> FastfeedError:
+    # guide, error: addresses of some countries get a 403, too, and no pause helps them.
+    if status == 403 and "too frequent" not in reason:
+        return RequestRefused(ID, instrument, status, code, f"this address is not served: {reason}")
     if status in (403, 429) or code in _TOO_MANY:
         return RateLimited(ID, instrument, _PAUSE_S.get(status, 1.0))
     # An error without a code is not the venue's own: something in front of it answered.

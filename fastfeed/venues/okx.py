@@ -154,8 +154,7 @@ _Name = Annotated[str, msgspec.Meta(min_length=1)]
 
 class _Listing(msgspec.Struct):
     code: str
-    data: list[msgspec.Raw]
-    msg: str = ""
+    data: list[msgspec.Raw] | None = None
 
 
 class _Row(msgspec.Struct, rename="camel"):
@@ -200,15 +199,19 @@ def read_listing(body: bytes | str, product: Product | None) -> Page:
     # {"code":"0","msg":"","data":[{"instType":"SPOT",..},..]}   or, of Get underlying,   "data":[["BTC-USD","ETH-USD"]]
     try:
         listing = msgspec.json.decode(body, type=_Listing)
-        if listing.code == "0" and listing.data and bytes(listing.data[0]).lstrip()[:1] == b"[":
-            names = msgspec.json.decode(listing.data[0], type=list[_Name])
+        rows = listing.data
+        if listing.code == "0" and rows and bytes(rows[0]).lstrip()[:1] == b"[":
+            names = msgspec.json.decode(rows[0], type=list[_Name])
             calls = (Call(f"{_LISTING}OPTION&uly={quote(name, safe='')}", _LISTING_WEIGHT) for name in names)
             return Page(OKX, [], tuple(calls))
     except (msgspec.MsgspecError, UnicodeError) as error:
         raise MalformedReply(ID, None, "listing", str(error)) from None
     if listing.code != "0":
-        raise MalformedReply(ID, None, "listing", f"{listing.msg} (code {listing.code})")
-    return Page(OKX, listing.data)
+        # Some errors come with status 200: the system is busy, a call was one too many.
+        raise read_rest_error(200, {}, body.encode() if isinstance(body, str) else body)
+    if rows is None:
+        raise MalformedReply(ID, None, "listing", "expected data, was none")
+    return Page(OKX, rows)
 
 
 def read_instrument(row: msgspec.Raw, product: Product) -> Instrument:

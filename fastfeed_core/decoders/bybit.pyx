@@ -7,7 +7,8 @@ before `ts`, spot and every book of level 1 after it, options add an `id`. What 
     publicTrade.S   [{"T":ms,"s":..,"S":"Buy","v":"sz","p":"px","L":..,"i":"uuid","BT":false,"RPI":false,"seq":..},..]
                     spot: [{"i":"229..","T":ms,"p":..,"v":..,"S":..,"seq":..,"s":..,"BT":..,"RPI":..}]
                     option: topic publicTrade.COIN, rows of all its contracts, with mP, iP, mIv, iv
-    tickers.S       {"symbol":..,"lastPrice":"..",..}: futures send what changed, spot and options everything
+    tickers.S       {"symbol":..,"lastPrice":"..",..}: futures send what changed, spot and options everything.
+                    openInterest of futures counts both sides: it is twice their singleOpenInterest
     kline.I.S       [{"start":ms,"end":ms,"interval":"1","open":..,..,"volume":"..","confirm":false,"timestamp":ms}]
     allLiquidation.S [{"T":ms,"s":..,"S":"Buy","v":"sz","p":"px"}]
 
@@ -20,7 +21,7 @@ Source: bybit-exchange.github.io/docs/v5/websocket/public, "Orderbook", "Trade",
 (2026-07). The order of the fields of spot's and options' trades is undocumented.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
 
 from fastfeed_core.cursor cimport (
     Cursor,
@@ -78,6 +79,7 @@ from fastfeed_core.event cimport (
     Bar,
     Deal,
     Event,
+    Number,
     event_bar,
     event_begin,
     event_deal,
@@ -436,6 +438,27 @@ cdef inline int _ticker_field(const Span* key) noexcept nogil:
     return -1
 
 
+cdef inline bint _is_option(const Route* route) noexcept nogil:
+    """Whether a symbol is like BTC-25DEC26-70000-C, as no future's is."""
+    cdef int dashes = 0
+    cdef uint32_t i
+    for i in range(route.symbol_size):
+        dashes += route.symbol[i] == c"-"
+    return dashes >= 3
+
+
+cdef inline bint _halve(Number* number) noexcept nogil:
+    """Exactly; False if there is no room for it."""
+    if number.mantissa % 2 == 0:
+        number.mantissa = number.mantissa // 2
+        return True
+    if not -INT64_MAX // 5 <= number.mantissa <= INT64_MAX // 5:
+        return False
+    number.mantissa *= 5
+    number.exponent -= 1
+    return True
+
+
 cdef int _read_ticker(Cursor* c, const Route* route, const Head* head, Event* event) noexcept nogil:
     cdef Span key
     cdef unsigned int seen = 0
@@ -472,6 +495,10 @@ cdef int _read_ticker(Cursor* c, const Route* route, const Head* head, Event* ev
     # An option that never traded has a last price of 0.
     if event.ticker_has & 1U << <int>TICKER_LAST and event.ticker[<int>TICKER_LAST].mantissa == 0:
         event.ticker_has &= ~(1U << <int>TICKER_LAST)
+    # A contract has two sides and is one: open interest is published once, as other venues have it.
+    if event.ticker_has & 1U << <int>TICKER_OPEN_INTEREST and not _is_option(route) \
+            and not _halve(&event.ticker[<int>TICKER_OPEN_INTEREST]):
+        event.ticker_has &= ~(1U << <int>TICKER_OPEN_INTEREST)
     event.ts_event = head.ts
     event.ts_send = head.ts
     event.kind = EVENT_TICKER

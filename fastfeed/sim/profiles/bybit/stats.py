@@ -127,8 +127,7 @@ class TickerStream(ClientStream):
                 "predictedDeliveryPrice": "0",
                 "change24h": change,
             }
-        interest = size(self._interest)
-        value = f"{turnover(self._instrument, mark, self._interest):.4f}"
+        value = turnover(self._instrument, mark, self._interest)
         return {
             **symbol,
             "tickDirection": self._direction.name,
@@ -139,9 +138,11 @@ class TickerStream(ClientStream):
             "prevPrice1h": price(self._open),
             "markPrice": price(mark),
             "indexPrice": price(index),
-            "openInterest": interest,
-            "openInterestValue": value,
-            "singleOpenInterest": size(self._interest // 2),
+            # Of both sides together, and of one.
+            "openInterest": size(2 * self._interest),
+            "openInterestValue": f"{2 * value:.4f}",
+            "singleOpenInterest": size(self._interest),
+            "singleOpenInterestValue": f"{value:.4f}",
             **totals,
             **self._terms(ts, mark, index),
             "bid1Price": price(bid),
