@@ -70,6 +70,15 @@ class _Watch:
         self.body: bytes | None = None  # a snapshot that the stream has still to come up to
         self.until = 0
 
+    def step_due(self) -> int:
+        """Return when the next step is due: to hold deltas, or to ask for the snapshot.
+
+        A reply can be older than the moment at which it was asked for, and is of use if all since was held.
+        """
+        if self.silence is not None:
+            return self.due
+        return self.due - _HOLD if self.held_since is None else max(self.due, self.held_since + _HOLD)
+
 
 class Verifications:
     """The verifications of one product.
@@ -135,13 +144,12 @@ class Verifications:
                     self._again(watch, ts)
             elif watch.body is not None:
                 self._compare(watch, watch.body, ts, ts >= watch.until)
-            elif not watch.market.live or self._snapshots.busy(ts):
+            elif ts < watch.step_due() or not watch.market.live or self._snapshots.busy(ts):
                 continue
             elif watch.silence is None and watch.held_since is None:
-                # A reply can be older than the moment at which it was asked for, and is of use if all since was held.
-                if ts >= watch.due - _HOLD and watch.market.begin_verifying():
+                if watch.market.begin_verifying():
                     watch.held_since = ts
-            elif ts >= (watch.due if watch.held_since is None else max(watch.due, watch.held_since + _HOLD)):
+            else:
                 if watch.silence is not None and watch.began != watch.market.sequence and watch.began is not None:
                     self._end(watch, watch.silence, ts, False)  # another connection moved the book on
                     continue
