@@ -21,7 +21,18 @@ from fastfeed.errors import ConfigError, did_you_mean
 from fastfeed.instrument import Instrument
 from fastfeed.venues.spec import CHANNELS, Credentials, Options, Product, Venue
 
-__all__ = ["Bus", "Config", "Endpoints", "Feed", "Reconnect", "Size", "load_config", "read_config", "select"]
+__all__ = [
+    "Bus",
+    "Config",
+    "Endpoints",
+    "Feed",
+    "Reconnect",
+    "Size",
+    "load_config",
+    "read_config",
+    "refuse_overlap",
+    "select",
+]
 
 _UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
@@ -212,6 +223,22 @@ def select(listed: Sequence[Instrument], patterns: Iterable[str], path: str = "i
     if errors:
         raise _joined(errors)
     return [instrument for symbol, instrument in by_symbol.items() if symbol in chosen]
+
+
+def refuse_overlap(feeds: Sequence[Feed], chosen: Sequence[Sequence[Instrument]]) -> None:
+    """See that no channel of an instrument is in two feeds; `chosen` are the instruments of each.
+
+    Raises
+    ------
+    ConfigError : one is: its forms could differ, and one book would be made of both.
+    """
+    owners: dict[tuple[str, str], int] = {}
+    for index, (feed, listed) in enumerate(zip(feeds, chosen, strict=True)):
+        for instrument in listed:
+            taken = {owners.setdefault((instrument.name, channel), index) for channel in feed.channels} - {index}
+            if taken:
+                was = f"{_unified(instrument)!r}, also in feed[{min(taken)}]"
+                raise ConfigError(f"feed[{index}].instruments", "each channel of an instrument in one feed", was)
 
 
 def _unified(instrument: Instrument) -> str:

@@ -18,14 +18,14 @@ from fastfeed.instrument import Instrument
 from fastfeed.venues.spec import Call, Product, Venue
 from fastfeed_core.market import Market
 
-__all__ = ["REPLY_WITHIN_S", "Budget", "Request", "Snapshots"]
+__all__ = ["HOLD_S", "REPLY_WITHIN_S", "Budget", "Request", "Snapshots"]
 
 _log = logging.getLogger(__name__)
 
 SECOND = 1_000_000_000
 _MINUTE = 60 * SECOND
 _SHARE = 0.9  # of the venue's budget: other programs may run behind the same address
-_SETTLE_S = 2.0  # of an unchained book: deltas are held so long before the snapshot is asked for
+HOLD_S = 3.0  # of an unchained book: deltas are held so long before a snapshot is asked for, which can be old
 _IN_FLIGHT = 8  # requests of a product that wait for their replies at a time
 _RETRY_S = 0.25  # doubled with each failure in a row, up to the cap, half of it at random
 _RETRY_CAP_S = 30.0
@@ -133,7 +133,7 @@ class Snapshots:
         job = self._jobs[instrument.name] = _Job(market, instrument)
         if not chained:
             market.expect_snapshot()
-            job.not_before = ts + int(_SETTLE_S * SECOND)
+            job.not_before = ts + int(HOLD_S * SECOND)
 
     def forget(self, instrument: Instrument) -> None:
         """The market lost its connection: no snapshot is wanted, and a reply on its way is not either."""

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from fastfeed.errors import RateLimited
 from fastfeed.instrument import Instrument
-from fastfeed.snapshots import REPLY_WITHIN_S, Request, Snapshots
+from fastfeed.snapshots import HOLD_S, REPLY_WITHIN_S, Request, Snapshots
 from fastfeed_core.market import Market
 
 __all__ = ["FIRST_DELTA_S", "Silence", "Verifications"]
@@ -24,6 +24,7 @@ _log = logging.getLogger(__name__)
 
 SECOND = 1_000_000_000
 FIRST_DELTA_S = 30  # from a live book to its first delta, before the venue is asked whether there should be one
+_HOLD = int(HOLD_S * SECOND)
 _CATCH_UP_S = 2  # the stream gets so long to come up to a snapshot
 _RETRY_S = 5
 
@@ -38,7 +39,20 @@ class Silence(NamedTuple):
 class _Watch:
     """One market, and how far its verification is."""
 
-    __slots__ = ("began", "body", "due", "instrument", "key", "market", "request", "silence", "since", "until")
+    __slots__ = (
+        "began",
+        "body",
+        "doubted",
+        "due",
+        "held_since",
+        "instrument",
+        "key",
+        "market",
+        "request",
+        "silence",
+        "since",
+        "until",
+    )
 
     def __init__(
         self, key: tuple[str, int], market: Market, instrument: Instrument, due: int, silence: Silence | None
@@ -49,10 +63,21 @@ class _Watch:
         self.silence = silence  # None: an unchained book
         self.began = market.sequence
         self.due = due
+        self.held_since: int | None = None  # of an unchained book: copies of its deltas are held for the snapshot
+        self.doubted = False  # something was lost since the snapshot was asked for
         self.request: int | None = None
         self.since = 0
         self.body: bytes | None = None  # a snapshot that the stream has still to come up to
         self.until = 0
+
+    def step_due(self) -> int:
+        """Return when the next step is due: to hold deltas, or to ask for the snapshot.
+
+        A reply can be older than the moment at which it was asked for, and is of use if all since was held.
+        """
+        if self.silence is not None:
+            return self.due
+        return self.due - _HOLD if self.held_since is None else max(self.due, self.held_since + _HOLD)
 
 
 class Verifications:
@@ -88,8 +113,13 @@ class Verifications:
     def doubt(self, ts: int) -> None:
         """Something was lost, and nobody can say of which book: verify the unchained ones now."""
         for watch in self._watches.values():
-            if watch.silence is None and watch.request is None and watch.body is None:
+            if watch.silence is not None:
+                continue
+            if watch.request is None and watch.body is None:
                 watch.due = min(watch.due, ts)
+                watch.held_since = None
+            else:
+                watch.doubted = True  # the snapshot on its way may be from before the loss
 
     def forget(self, instrument: Instrument) -> None:
         """No connection has the book."""
@@ -114,7 +144,12 @@ class Verifications:
                     self._again(watch, ts)
             elif watch.body is not None:
                 self._compare(watch, watch.body, ts, ts >= watch.until)
-            elif ts >= watch.due and watch.market.live and not self._snapshots.busy(ts):
+            elif ts < watch.step_due() or not watch.market.live or self._snapshots.busy(ts):
+                continue
+            elif watch.silence is None and watch.held_since is None:
+                if watch.market.begin_verifying():
+                    watch.held_since = ts
+            else:
                 if watch.silence is not None and watch.began != watch.market.sequence and watch.began is not None:
                     self._end(watch, watch.silence, ts, False)  # another connection moved the book on
                     continue
@@ -122,8 +157,6 @@ class Verifications:
                 call = self._snapshots.call(watch.instrument)
                 if not self._snapshots.budget.take(call.weight, ts):
                     return
-                if watch.silence is None and not watch.market.begin_verifying():
-                    continue
                 watch.request = self._next_id()
                 watch.since = ts
                 self._in_flight[watch.request] = watch
@@ -152,8 +185,10 @@ class Verifications:
             watch.request = None
         if watch.silence is None:
             watch.market.end_verifying()
+        watch.held_since = None
         watch.body = None
-        watch.due = ts + int(after_s * SECOND)
+        watch.due = ts if watch.doubted else ts + int(after_s * SECOND)
+        watch.doubted = False
 
     def _compare(self, watch: _Watch, body: bytes, ts: int, final: bool) -> None:
         name, market = watch.instrument.name, watch.market

@@ -225,8 +225,9 @@ def test_status_of_a_live_bus(environment, bus):
     for connection in status["connections"]:
         latency = connection["socket_to_ring_us"]
         assert connection["connected"] is True
-        assert connection["frames"] >= latency["count"] > 0
-        assert 0 < latency["p50"] <= latency["p99"] <= latency["max"]
+        assert connection["frames"] >= latency["count"]
+        if "/market" not in connection["label"]:  # that one has notices, of which there were none
+            assert 0 < latency["p50"] <= latency["p99"] <= latency["max"]
 
 
 def test_status_for_people_names_all_instruments(environment, bus):

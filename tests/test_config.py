@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastfeed.config import Reconnect, Size, load_config, read_config, select
+from fastfeed.config import Reconnect, Size, load_config, read_config, refuse_overlap, select
 from fastfeed.errors import ConfigError
 from fastfeed.instrument import instruments
 from fastfeed.venues import binance
@@ -310,3 +310,13 @@ def test_credentials_come_from_the_environment(monkeypatch):
     found = feed.login()
     assert (found.key, found.secret, found.passphrase) == ("k", "s3cret", "")
     assert "s3cret" not in repr(found)
+
+
+def test_patterns_that_overlap_are_refused_once_it_is_known_what_they_name(listed):
+    two = LEAST.replace('"BTC/USDT"', '"BTC/*"') + LEAST[LEAST.index("[[") :].replace('"BTC/USDT"', '"*/USDT"')
+    feeds = read_config(two).feeds
+    chosen = [select(listed, each.instruments) for each in feeds]
+    assert {each.name for each in chosen[0]} & {each.name for each in chosen[1]}
+    with pytest.raises(ConfigError, match=r"feed\[1\]\.instruments.*each channel.*'BTC/USDT', also in feed\[0\]"):
+        refuse_overlap(feeds, chosen)
+    refuse_overlap(read_config(two.replace('["book"]', '["trade"]', 1)).feeds, chosen)

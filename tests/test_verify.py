@@ -9,7 +9,7 @@ from fakevenue import UNCHAINED, FakeVenue, Talk
 def unchained(monkeypatch, count: int = 1, **options) -> Talk:
     talk = Talk(monkeypatch, FakeVenue(**UNCHAINED), count, verify_s=60, **options)
     talk.accept()
-    talk.wait(2.5)
+    talk.wait(3.5)
     for number, request in enumerate(talk.requested()):
         talk.stream("delta", coin=number, last=9, bids=[(1, 1)])
         talk.reply(request, 10, [(100, 1), (99, 1)])
@@ -30,7 +30,7 @@ def verification(talk: Talk):
 def test_deltas_are_held_before_an_unchained_book_is_asked_for(monkeypatch):
     talk = Talk(monkeypatch, FakeVenue(**UNCHAINED))
     talk.accept()
-    talk.wait(1.5)
+    talk.wait(2.5)
     assert talk.requested() == []
     talk.stream("delta", last=10, bids=[(98, 1)])
     talk.wait(1)
@@ -51,7 +51,7 @@ def test_a_refused_message_among_the_held_ones_is_no_hole_in_the_book(monkeypatc
     talk.stream("delta", last=10, bids=[(98, 1)])
     talk.stream("refused")  # 20
     talk.stream("delta", last=30, bids=[(97, 1)])
-    talk.wait(2.5)
+    talk.wait(3.5)
     (request,) = talk.requested()
     talk.reply(request, 15, [(100, 1)])
     assert not talk.live
@@ -92,6 +92,34 @@ def test_a_sound_book_is_found_the_same_again_and_again(monkeypatch, connections
         assert talk.reply(request, number - 20, [*levels, (98, number - 20)]) == []
     assert talk.live
     assert talk.feed.bus.map.instrument_counters(0)["repairs"] == 0
+
+
+def test_a_reply_from_before_it_was_asked_for_is_of_use(monkeypatch):
+    talk = unchained(monkeypatch)
+    for second in range(3, 70):
+        talk.wait(1, step=1)
+        talk.stream("delta", last=100 + second, bids=[(98, second)])
+        requests = talk.requested()
+        if requests:
+            break
+    talk.reply(requests[0], 98 + second, [(100, 1), (99, 1), (98, second - 2)])  # from a cache
+    talk.wait(20)
+    assert talk.requested() == []
+    assert talk.feed.bus.map.instrument_counters(0)["repairs"] == 0
+
+
+def test_a_loss_while_a_snapshot_is_on_its_way_calls_for_another_one(monkeypatch):
+    talk = unchained(monkeypatch)
+    request = verification(talk)
+    talk.feed.receive(b'{"stream":', talk.now)
+    talk.reply(request, 15, [(100, 1), (99, 1)])
+    talk.wait(5)
+    (request,) = talk.requested()
+    talk.reply(request, 20, [(100, 1), (99, 2)])
+    talk.wait(3)
+    assert talk.levels() == [(100, 1), (99, 2)]
+    talk.wait(20)
+    assert talk.requested() == []
 
 
 def test_an_older_snapshot_proves_nothing(monkeypatch):

@@ -17,7 +17,7 @@ import aiohttp
 import uvloop
 
 from fastfeed import venues
-from fastfeed.config import Bus, Config, Feed
+from fastfeed.config import Bus, Config, Feed, refuse_overlap
 from fastfeed.engine.listing import list_instruments
 from fastfeed.engine.shell import Shell
 from fastfeed.errors import BusBusy, BusFull, ConfigError
@@ -130,6 +130,7 @@ class _Engine:
                 for index, feed in enumerate(self._config.feeds)
             )
         )
+        refuse_overlap(self._config.feeds, chosen)
         markets = self._open_markets(chosen)
         random = Random()
         for feed, listed, context in zip(self._config.feeds, chosen, contexts, strict=True):

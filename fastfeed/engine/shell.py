@@ -27,6 +27,7 @@ __all__ = ["Shell"]
 _log = logging.getLogger(__name__)
 
 _HANDSHAKE_S = 10.0
+_OPEN_S = 20.0  # for all of it: the system alone would wait minutes for an address that does not answer
 _REQUEST_S = 15.0
 _MAX_FRAME = 16 << 20
 
@@ -98,16 +99,17 @@ class Shell:
     async def _open(self, connection: Connection) -> None:
         try:
             await self._connects.acquire()
-            await picows.ws_connect(
-                lambda: Session(self, connection.id),
-                connection.url,
-                ssl_context=self._ssl if connection.url.startswith("wss:") else None,
-                websocket_handshake_timeout=_HANDSHAKE_S,
-                # Pings are answered by the session, which counts them as signs of life.
-                enable_auto_pong=False,
-                max_frame_size=_MAX_FRAME,
-                extra_headers=connection.headers,
-            )
+            async with asyncio.timeout(_OPEN_S):
+                await picows.ws_connect(
+                    lambda: Session(self, connection.id),
+                    connection.url,
+                    ssl_context=self._ssl if connection.url.startswith("wss:") else None,
+                    websocket_handshake_timeout=_HANDSHAKE_S,
+                    # Pings are answered by the session, which counts them as signs of life.
+                    enable_auto_pong=False,
+                    max_frame_size=_MAX_FRAME,
+                    extra_headers=connection.headers,
+                )
         except Exception as error:  # whatever went wrong, it was an attempt, and the next one is due
             self._opening.discard(connection.id)
             self.protocol.disconnected(connection.id, time.time_ns(), f"{type(error).__name__}: {error}")

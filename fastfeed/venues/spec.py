@@ -160,7 +160,7 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
     bars: tuple[str, ...] = ()  # intervals, as `Options.bar_interval`
     depth_speeds: tuple[str, ...] = ()  # as `Options.depth_speed`, the default first; (): there is no choice
     limits: Limits
-    lifetime_s: int = 0  # the venue closes a connection of this age; 0: it does not say
+    lifetime_s: int = 0  # the venue closes a connection of this age, for people to know; 0: it does not say
     ping_every_s: float = 0  # we send a ping this often; 0: never
     ping_when_silent: bool = False  # ... only if no frame came for so long
     mute_after_s: int  # a connection without any frame, pings and pongs included, for so long is dead
