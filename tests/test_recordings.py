@@ -54,11 +54,11 @@ def test_one_lost_diff_is_seen_at_the_next_and_repaired(traffic, product, lost):
     what = instrument("binance:BTC/USDT:USDT", "0.1", "0.001") if usdm else instrument()
     feed = fastfeed.OfflineFeed("binance", [what], ["book"], depth_speed="0ms" if usdm else "100ms")
     feed.start(START)
-    (ack,) = [json.loads(payload)["id"] for _, payload in feed.sends]
     truth = OracleBook()
     truth.load(snapshot)
     now = START
-    feed.receive(json.dumps({"result": None, "id": ack}).encode(), now)
+    for connection, payload in list(feed.sends):
+        feed.receive(json.dumps({"result": None, "id": json.loads(payload)["id"]}).encode(), now, connection)
     gaps = 0
     for number, text in enumerate(diffs):
         now += 20_000_000

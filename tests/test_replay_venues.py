@@ -23,7 +23,7 @@ bus = fastfeed.open(sys.argv[1], timeout=30)
 reader = bus.reader(start="oldest")
 trades, reasons, kinds, names = [], [], {}, int(sys.argv[2])
 last = time.monotonic()
-while time.monotonic() < last + 3 or len(bus.instruments) < names or not any(
+while time.monotonic() < last + 6 or len(bus.instruments) < names or not any(
         bus.book(each.name).state is fastfeed.BookState.LIVE for each in bus.instruments):
     assert time.monotonic() < last + 40, "nothing comes"
     for event in reader.poll():

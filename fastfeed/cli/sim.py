@@ -42,9 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--hold",
         type=not_negative,
-        default=2.0,
+        default=5.0,
         metavar="S",
-        help="of a replay: seconds to wait, where a book was recorded, for a client that asks for it; 2 unless given",
+        help="of a replay: seconds to wait, where a book was recorded, for a client that asks for it; 5 unless given",
     )
     parser.add_argument("--faults", type=_faults, default="", metavar="LIST", help=SYNTAX.replace("%", "%%"))
     parser.add_argument("--tls", action="store_true", help="wss and https, with a certificate made at start")
