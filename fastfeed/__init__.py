@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from fastfeed.book import Book, BookState, Depth, Top
+    from fastfeed.bus import Bus, open
     from fastfeed.errors import (
         BookNotLive,
         BusBusy,
@@ -35,65 +37,59 @@ if TYPE_CHECKING:
     )
     from fastfeed.instrument import Instrument, instruments
     from fastfeed.offline import OfflineFeed
-    from fastfeed.reader import (
+    from fastfeed.reader import Reader
+    from fastfeed_core.message import (
         Bar,
         Bbo,
-        Book,
-        BookState,
-        Bus,
-        Depth,
         Event,
         Levels,
         Liquidation,
         Position,
-        Reader,
         Status,
         Ticker,
-        Top,
         Trade,
-        open,
     )
 
 _HOME = {
-    "BookNotLive": "errors",
-    "MalformedReply": "errors",
-    "RateLimited": "errors",
-    "RequestRefused": "errors",
-    "ValueOutOfRange": "errors",
-    "VenueDown": "errors",
-    "Depth": "reader",
-    "Event": "reader",
-    "BusBusy": "errors",
-    "BusError": "errors",
-    "BusFull": "errors",
-    "BusNotFound": "errors",
-    "ConfigError": "errors",
-    "FastfeedError": "errors",
-    "LayoutMismatch": "errors",
-    "MalformedFrame": "errors",
-    "PublisherGone": "errors",
-    "Recovery": "errors",
-    "Scope": "errors",
-    "SequenceGap": "errors",
-    "SubscriptionRefused": "errors",
-    "VenueError": "errors",
-    "Instrument": "instrument",
-    "instruments": "instrument",
-    "OfflineFeed": "offline",
-    "Bar": "reader",
-    "Bbo": "reader",
-    "Book": "reader",
-    "BookState": "reader",
-    "Bus": "reader",
-    "Levels": "reader",
-    "Liquidation": "reader",
-    "Position": "reader",
-    "Reader": "reader",
-    "Status": "reader",
-    "Ticker": "reader",
-    "Top": "reader",
-    "Trade": "reader",
-    "open": "reader",
+    "BookNotLive": "fastfeed.errors",
+    "MalformedReply": "fastfeed.errors",
+    "RateLimited": "fastfeed.errors",
+    "RequestRefused": "fastfeed.errors",
+    "ValueOutOfRange": "fastfeed.errors",
+    "VenueDown": "fastfeed.errors",
+    "Depth": "fastfeed.book",
+    "Event": "fastfeed_core.message",
+    "BusBusy": "fastfeed.errors",
+    "BusError": "fastfeed.errors",
+    "BusFull": "fastfeed.errors",
+    "BusNotFound": "fastfeed.errors",
+    "ConfigError": "fastfeed.errors",
+    "FastfeedError": "fastfeed.errors",
+    "LayoutMismatch": "fastfeed.errors",
+    "MalformedFrame": "fastfeed.errors",
+    "PublisherGone": "fastfeed.errors",
+    "Recovery": "fastfeed.errors",
+    "Scope": "fastfeed.errors",
+    "SequenceGap": "fastfeed.errors",
+    "SubscriptionRefused": "fastfeed.errors",
+    "VenueError": "fastfeed.errors",
+    "Instrument": "fastfeed.instrument",
+    "instruments": "fastfeed.instrument",
+    "OfflineFeed": "fastfeed.offline",
+    "Bar": "fastfeed_core.message",
+    "Bbo": "fastfeed_core.message",
+    "Book": "fastfeed.book",
+    "BookState": "fastfeed.book",
+    "Bus": "fastfeed.bus",
+    "Levels": "fastfeed_core.message",
+    "Liquidation": "fastfeed_core.message",
+    "Position": "fastfeed_core.message",
+    "Reader": "fastfeed.reader",
+    "Status": "fastfeed_core.message",
+    "Ticker": "fastfeed_core.message",
+    "Top": "fastfeed.book",
+    "Trade": "fastfeed_core.message",
+    "open": "fastfeed.bus",
 }
 
 __all__ = [
@@ -144,7 +140,7 @@ def __getattr__(name: str) -> Any:
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module 'fastfeed' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"fastfeed.{home}"), name)
+    value = getattr(importlib.import_module(home), name)
     # A function and a submodule may share a name (instruments): importing the submodule has bound it here, so the
     # function is bound last and wins.
     globals()[name] = value

@@ -7,16 +7,18 @@ from collections.abc import Iterable, Mapping
 from random import Random
 
 from fastfeed import venues
+from fastfeed.book import Book
+from fastfeed.bus import Bus
 from fastfeed.config import Reconnect
 from fastfeed.instrument import Instrument
 from fastfeed.link import Connection
 from fastfeed.protocol import Endpoint, Protocol, open_market
-from fastfeed.reader import Book, Bus, Event
 from fastfeed.snapshots import Request
 from fastfeed.venues.spec import Credentials, Options, rows_for
 from fastfeed_core.attach import BusMap
 from fastfeed_core.bus import BusWriter
 from fastfeed_core.market import Hub
+from fastfeed_core.message import Event
 from fastfeed_core.subscription import Subscription
 
 __all__ = ["OfflineFeed"]

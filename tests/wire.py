@@ -6,9 +6,9 @@ from typing import Any
 
 from pipeline import BOOK, instrument
 
+from fastfeed.bus import Bus
 from fastfeed.instrument import Instrument
 from fastfeed.protocol import open_market
-from fastfeed.reader import Bus
 from fastfeed.venues.spec import Channel
 from fastfeed_core.attach import BusMap
 from fastfeed_core.bus import BusWriter

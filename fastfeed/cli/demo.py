@@ -21,12 +21,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
-from fastfeed import reader, venues
+from fastfeed import bus as buses
+from fastfeed import venues
+from fastfeed.bus import Bus
 from fastfeed.cli.arguments import positive
 from fastfeed.cli.table import PriceTable, Screen
 from fastfeed.config import read_config
 from fastfeed.errors import BusBusy, BusNotFound, PublisherGone
-from fastfeed.reader import Bus
 from fastfeed_core.attach import BusMap, Mismatch
 from fastfeed_core.bus import BusWriter
 from fastfeed_core.counters import Histogram
@@ -246,7 +247,7 @@ def _run(name: str, wanted: str, seconds: float | None, stop: _Stop) -> None:
         bus = _await_bus(name, stop, sim, feed)
         file.close()  # read, and removed now: nothing is left if this process is killed
         bus_map = bus.map
-        consumer = _Consumer(reader.open(name))
+        consumer = _Consumer(buses.open(name))
         consumer.start()
         count = sum(len(venue["instruments"]) for venue in endpoints.values())
         ran = _show(PriceTable(bus), count, started, seconds, stop, sim, feed)
@@ -283,7 +284,7 @@ def _await_bus(name: str, stop: _Stop, sim: _Child, feed: _Child) -> Bus:
 
     def is_open() -> bool:
         with contextlib.suppress(BusNotFound):
-            bus = reader.open(name)
+            bus = buses.open(name)
             if bus.map.pid == feed.pid:
                 found.append(bus)
         return bool(found)

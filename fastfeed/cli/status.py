@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from fastfeed import reader
+from fastfeed import bus as buses
+from fastfeed.bus import Bus
 from fastfeed.cli.table import align, health
-from fastfeed.reader import Bus
 from fastfeed_core.attach import BusMap, Mismatch
 from fastfeed_core.bus import folder
 from fastfeed_core.counters import Histogram
@@ -33,7 +33,7 @@ def main(args: argparse.Namespace) -> int:
         found = list_buses()
         print(msgspec.json.encode(found).decode() if args.json else _bus_lines(found))
     else:
-        described = describe(reader.open(args.bus))
+        described = describe(buses.open(args.bus))
         print(msgspec.json.encode(described).decode() if args.json else _lines(described))
     return 0
 

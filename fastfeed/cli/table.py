@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any, TextIO
 from fastfeed.errors import ConfigError, PublisherGone
 
 if TYPE_CHECKING:
+    from fastfeed.book import Book, BookState
+    from fastfeed.bus import Bus
     from fastfeed.instrument import Instrument
-    from fastfeed.reader import Book, BookState, Bus, Event, Reader
+    from fastfeed.reader import Reader
     from fastfeed_core.attach import BusMap
+    from fastfeed_core.message import Event
 
 __all__ = ["UPDATES", "PriceTable", "Screen", "align", "health"]
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
-from fastfeed import reader
+from fastfeed import bus as buses
+from fastfeed.bus import Bus
 from fastfeed.cli.arguments import count, not_negative
 from fastfeed.errors import ConfigError, PublisherGone, did_you_mean
 from fastfeed.instrument import plain
-from fastfeed.reader import Bus
 from fastfeed_core.message import KINDS
 
 __all__ = ["add_arguments", "human_line", "json_line", "main"]
@@ -52,7 +52,7 @@ def main(args: argparse.Namespace) -> int:
         if kind not in KINDS:
             raise ConfigError("--kind", f"one of {', '.join(KINDS)}", f"{kind!r}{did_you_mean(kind, KINDS)}")
     until = time.monotonic() + args.timeout
-    bus = reader.open(args.bus, timeout=args.timeout)
+    bus = buses.open(args.bus, timeout=args.timeout)
     for name in args.instrument or ():
         _await_instrument(bus, name, until)
     events = bus.reader(args.instrument, args.kind, start=args.start)

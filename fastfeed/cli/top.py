@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 
-from fastfeed import reader
+from fastfeed import bus as buses
 from fastfeed.cli.arguments import count, not_negative, positive
 from fastfeed.cli.table import PriceTable, Screen, health
 
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Show tables. A feed that dies is shown as dead, and followed when it returns; a clean stop ends the table."""
-    bus = reader.open(args.bus, timeout=args.timeout)
+    bus = buses.open(args.bus, timeout=args.timeout)
     table = PriceTable(bus, args.levels)
     shown = 0
     due = time.monotonic()
