@@ -6,8 +6,9 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
+from fastfeed.attempt import Attempt, Subscription
 from fastfeed.instrument import Instrument
-from fastfeed.link import Link, Subscription
+from fastfeed.link import Link
 from fastfeed.resubscribe import Resubscribes
 from fastfeed.snapshots import Request, Snapshots
 from fastfeed.venues.spec import Channel, Options, Product, Venue
@@ -53,7 +54,7 @@ class Books:
         assert row is not None  # it has a book
         return row
 
-    def subscribed(self, link: Link, subscription: Subscription, ts: int) -> None:
+    def subscribed(self, attempt: Attempt, subscription: Subscription, ts: int) -> None:
         """The venue took the subscription to a book."""
         _, _, instrument, market = subscription
         row = self._row(instrument)
@@ -66,14 +67,14 @@ class Books:
         if not row.chained:
             self._verifications.watch_unchained(market, instrument, ts)
             return
-        path, text = link.path, subscription.topic.text
+        path, text = attempt.path, subscription.topic.text
         assert path is not None
         before = path.messages(text)
         silence = Silence(
-            lambda: link.path is path and path.messages(text) == before,
-            lambda now, behind: self._dead(link, subscription, now, behind),
+            lambda: attempt.path is path and path.messages(text) == before,
+            lambda now, behind: self._dead(attempt, subscription, now, behind),
         )
-        self._verifications.watch_silent(market, instrument, link.row, ts, silence)
+        self._verifications.watch_silent(market, instrument, attempt.row, ts, silence)
 
     def doubt(self, ts: int) -> None:
         """A frame that could not be read could have been of any book."""
@@ -103,11 +104,11 @@ class Books:
             if topics and link.is_open:
                 link.resubscribe(topics)
 
-    def _dead(self, link: Link, subscription: Subscription, ts: int, behind: bool) -> None:
+    def _dead(self, attempt: Attempt, subscription: Subscription, ts: int, behind: bool) -> None:
         """A subscription that the venue took brings nothing: its book is not to be trusted, unless another has it."""
         if behind or subscription.market.source_count == 1:
             subscription.market.drop(Reason.REASON_NO_DATA, ts)
-        link.resubscribe([subscription.topic.text])
+        attempt.resubscribe({subscription.topic.text: subscription.topic})
 
     def reply(self, request_id: int, body: bytes, status: int, headers: Mapping[str, str], ts: int) -> bool:
         """Take the reply to a request; False if it is none of this product's."""

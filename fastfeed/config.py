@@ -130,11 +130,16 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reconnect(msgspec.Struct, frozen=True, kw_only=True):
-    """The table [reconnect]: pauses between attempts, in seconds. They double from `initial_s` to `cap_s`."""
+    """The table [reconnect]: pauses between attempts, in seconds.
+
+    The first retry comes at once; then they double from
+    `initial_s` to `cap_s`, each taken at random between 0 and that."""
 
     initial_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 0.5
     cap_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 30.0
     healthy_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 60.0  # a connection that lived so long starts over
+    connects_per_s: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20  # attempts of the whole process, at most
+    roll_s: Annotated[float, msgspec.Meta(gt=0)] | None = None  # age at which one is replaced; None: as the venue says
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
-"""One wanted connection: when it should be open, what it subscribes to, and whether it is alive.
+"""One wanted connection: when it should be open, what it subscribes to, and who follows whom.
 
-Sans-I/O. A link outlives its sockets; every attempt has a `Connection` id and, once open, a receive path of its own, so
-that nothing of a dead socket can reach a new one. All times are ns since the epoch.
+Sans-I/O. A link outlives its sockets. It has one attempt at a time, and while that one retires, its successor beside it:
+made before the old one is broken, so that nothing is missed. All times are ns since the epoch.
 """
 
 from __future__ import annotations
@@ -10,47 +10,24 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from random import Random
-from typing import NamedTuple
 
-import msgspec
-
+from fastfeed.attempt import Attempt, Connection, Sends, Subscription
 from fastfeed.config import Reconnect
-from fastfeed.instrument import Instrument
+from fastfeed.lifecycle import Happening, Phase
+from fastfeed.places import Place
 from fastfeed.requests import Requests
 from fastfeed.venues.spec import Ack, Credentials, Product, Refusal, Topic, Venue
 from fastfeed_core.connection import Connection as ReceivePath
-from fastfeed_core.market import Hub, Market
+from fastfeed_core.market import Hub
 
-__all__ = ["Connection", "Link", "Sends", "Subscription"]
+__all__ = ["Link"]
 
 _log = logging.getLogger(__name__)
 
 SECOND = 1_000_000_000
-_HOUR = 3600 * SECOND
-
-
-class Connection(msgspec.Struct, frozen=True):
-    """A connection that should be open; another attempt has another id."""
-
-    id: int
-    url: str
-    headers: dict[str, str]
-
-
-class Subscription(NamedTuple):
-    """One topic and what it feeds; several subscriptions can have one topic."""
-
-    topic: Topic
-    channel: str
-    instrument: Instrument
-    market: Market
-
-
-class Sends(NamedTuple):
-    """What the caller is asked to send: text frames as (connection id, payload), and pings of the protocol as ids."""
-
-    frames: deque[tuple[int, bytes]]
-    pings: deque[int]
+_RELIEF_WITHIN_S = 60  # for a successor to be in step; then the old one goes on for as long as the venue lets it
+_ROLL_AGAIN_S = 300  # after that
+_ROLL_EARLY = 0.1  # of its lifetime, at most: a connection is replaced at a moment of its own within this
 
 
 class Link:
@@ -58,9 +35,10 @@ class Link:
 
     Parameters
     ----------
-    row : of the connection table of the bus
+    new_row : enters another row for it into the connection table of the bus
     url : with the path that the topics need
     notices : topics that feed no market: they come as control frames
+    place : the host, which may have no room for another attempt now
     next_id : gives ids of attempts and requests
     sent : when links of the product sent, for those whose venue counts them together
     """
@@ -69,158 +47,188 @@ class Link:
         self,
         venue: Venue,
         product: Product,
-        row: int,
+        new_row: Callable[[], int],
         url: str,
         subscriptions: Sequence[Subscription],
         notices: Sequence[Topic],
         reconnect: Reconnect,
         credentials: Credentials | None,
         random: Random,
+        place: Place,
         next_id: Callable[[], int],
         sent: deque[int] | None = None,
     ) -> None:
         self.product = product
-        self.row = row
         self.url = url
         self.subscriptions = list(subscriptions)
         self.topics = {each.topic.text: each.topic for each in subscriptions} | {each.text: each for each in notices}
-        self.path: ReceivePath | None = None  # while open
-        self.wanted: Connection | None = None  # while it should be open, or is
-        self.opened_at = 0
+        self.attempts: list[Attempt] = []  # the one in use, then its successor
+        self.rolls = 0  # times that a successor took over
         self._venue = venue
         self._reconnect = reconnect
+        self._credentials = credentials
         self._random = random
+        self._place = place
         self._next_id = next_id
+        self._new_row = new_row
+        self._rows = [new_row()]
+        self._sent = sent
         self._failures = 0
         self._not_before = 0
-        self._pinged = 0
-        self._sent: deque[int] = deque() if sent is None else sent  # when, within the last hour
-        self._answers: deque[bytes] = deque()
-        self._lost: dict[str, Topic] = {}  # to be subscribed to anew
-        self._requests = Requests(venue, product, credentials, next_id)
+        self._relief_until: int | None = None  # while one retires
+        self._roll_at: int | None = None
         self._by_text: dict[str, list[Subscription]] = {}
         for each in subscriptions:
             self._by_text.setdefault(each.topic.text, []).append(each)
 
     @property
-    def is_open(self) -> bool:
-        return self.path is not None
+    def row(self) -> int:
+        """Row of the connection table: of the socket in use, else of the one before."""
+        return self.attempts[0].row if self.attempts else self._rows[0]
 
-    def opened(self, hub: Hub, ts: int) -> None:
+    @property
+    def is_open(self) -> bool:
+        return any(each.is_open for each in self.attempts)
+
+    def attempt(self, connection: int) -> Attempt | None:
+        """Return the attempt of that id; None if it was given up."""
+        return next((each for each in self.attempts if each.connection.id == connection), None)
+
+    def opened(self, attempt: Attempt, hub: Hub, ts: int) -> None:
         """The socket is open: make its receive path, and queue what to subscribe to."""
         decoder = self._venue.decoder(self.product)()
-        self.path = ReceivePath(hub, self.row, decoder, len(self.subscriptions) + len(self.topics), ts)
+        path = ReceivePath(hub, attempt.row, decoder, len(self.subscriptions) + len(self.topics), ts)
         for topic, channel, instrument, market in self.subscriptions:
             try:
-                self.path.route(
-                    topic.text, instrument.symbol, channel, market, carrier=topic.carrier, group=topic.group
-                )
+                path.route(topic.text, instrument.symbol, channel, market, carrier=topic.carrier, group=topic.group)
             except ValueError as error:  # it costs itself, and not all that shares the connection
                 _log.error("no way for a topic url=%s instrument=%s error=%s", self.url, instrument.name, error)
-        self.opened_at = ts
-        self._pinged = ts
-        if not self.product.limits.sends_shared:
-            self._sent.clear()
-        self._answers.clear()
-        self._lost.clear()
-        self._requests.clear()
-        self._requests.greet(ts)
-        self._requests.subscribe(self.topics.values())
+        self._place.breaker.succeeded()
+        attempt.opened(path, self.topics.values(), ts)
+        lifetime = self._reconnect.roll_s or self.product.lifetime_s
+        if lifetime:
+            self._roll_at = ts + int(lifetime * (0.99 - _ROLL_EARLY * self._random.random()) * SECOND)
 
-    def ended(self, reason: str, ts: int) -> None:
-        """The socket is gone, could not be opened, or shall be given up: plan the next attempt."""
-        if self.path is not None:
-            self.path.close(ts)
-            self.path = None
-            if ts - self.opened_at >= self._reconnect.healthy_s * SECOND:
-                self._failures = 0
-        self.wanted = None
-        # The first retry comes at once but for the jitter; the wait then doubles. Full jitter keeps many links from
-        # coming back in step.
-        cap = min(self._reconnect.cap_s, self._reconnect.initial_s * 2 ** min(self._failures, 30))
-        pause = self._random.random() * cap
+    def ended(self, attempt: Attempt, reason: str, ts: int) -> None:
+        """A socket is gone, could not be opened, or shall be given up: plan the next attempt."""
+        if attempt.phase is Phase.OPENING:
+            self._place.breaker.failed(ts)
+        began = attempt.streaming_at
+        attempt.ended(Happening.DIED, ts)
+        self.attempts.remove(attempt)
+        if not self.attempts:
+            self._relief_until = None
+        if began is not None and ts - began >= self._reconnect.healthy_s * SECOND:
+            self._failures = 0
+        # The first retry comes at once; then the wait doubles. Full jitter keeps many links from coming back in step.
+        pause = 0.0
+        if self._failures:
+            cap = min(self._reconnect.cap_s, self._reconnect.initial_s * 2 ** min(self._failures - 1, 30))
+            pause = self._random.random() * cap
         self._failures += 1
         self._not_before = ts + int(pause * SECOND)
         _log.warning("disconnected url=%s reason=%s attempt=%d retry_s=%.2f", self.url, reason, self._failures, pause)
 
-    def advance(self, ts: int, sends: Sends) -> None:
-        """Ask to be opened when it is time; send what may be sent; give a dead socket up."""
-        if self.wanted is None:
-            if ts >= self._not_before:
-                self.wanted = Connection(self._next_id(), self.url, {})
-            return
-        if self.path is None:
-            return
-        reason = self._dead(ts)
-        if reason is not None:
-            self.ended(reason, ts)
-            return
-        if self._lost:
-            # What was lost in one moment goes into as few frames as the venue takes.
-            self._requests.again(self._lost.values())
-            self._lost.clear()
-        while self._answers:
-            sends.frames.append((self.wanted.id, self._answers.popleft()))
-            self._sent.append(ts)
-        self._keep_alive(ts, sends)
-        while self._may_send(ts):
-            payload = self._requests.next(ts)
-            if payload is None:
-                break
-            self._sent.append(ts)
-            sends.frames.append((self.wanted.id, payload))
-
-    def _may_send(self, ts: int) -> bool:
-        limits = self.product.limits
-        while self._sent and self._sent[0] <= ts - _HOUR:
-            self._sent.popleft()
-        if len(self._sent) >= limits.sends_per_hour:
+    def relieve(self, attempt: Attempt, reason: str, ts: int) -> bool:
+        """Replace a socket by another one before it ends; False if it is of no use, and has to end now."""
+        if attempt.phase is Phase.JOINING:
             return False
-        most = limits.sends_per_second
-        return len(self._sent) < most or self._sent[-most] <= ts - SECOND
+        if attempt.phase is Phase.STREAMING and attempt is self.attempts[0]:
+            attempt.happen(Happening.RELIEVED)
+            self._relief_until = ts + _RELIEF_WITHIN_S * SECOND
+            self._roll_at = None
+            _log.info("rolling over url=%s reason=%s", self.url, reason)
+        return True
 
-    def _keep_alive(self, ts: int, sends: Sends) -> None:
-        product = self.product
-        if not product.ping_every_s or self.path is None or self.wanted is None:
-            return
-        last = max(self._pinged, self.path.last_recv) if product.ping_when_silent else self._pinged
-        if ts - last < product.ping_every_s * SECOND:
-            return
-        self._pinged = ts
-        self._sent.append(ts)  # venues count pings, too
-        payload = self._venue.encode_ping(product)
-        if payload is None:
-            sends.pings.append(self.wanted.id)
-        else:
-            sends.frames.append((self.wanted.id, payload))
+    def roll(self, reason: str, ts: int) -> None:
+        """Replace the socket in use, if there is one, without a gap."""
+        if self.attempts:
+            self.relieve(self.attempts[0], reason, ts)
 
-    def _dead(self, ts: int) -> str | None:
-        assert self.path is not None
-        last = max(self.path.last_recv, self.opened_at)
-        if ts - last > self.product.mute_after_s * SECOND:
-            return f"no frame for {self.product.mute_after_s} s"
-        return self._requests.overdue(ts)
+    def advance(self, ts: int, sends: Sends) -> list[Attempt]:
+        """Ask to be opened when it is time; send what may be sent; return the sockets that were given up."""
+        given_up = []
+        for attempt in list(self.attempts):
+            reason = attempt.advance(ts, sends)
+            if reason is not None:
+                self.ended(attempt, reason, ts)
+                given_up.append(attempt)
+        if self._relief_until is not None:
+            given_up += self._hand_over(self._relief_until, ts)
+        elif self._roll_at is not None and ts >= self._roll_at:
+            self.roll("the end of its lifetime is near", ts)
+        wanted = 1 if self._relief_until is None else 2
+        if len(self.attempts) < wanted and ts >= self._not_before and self._place.may_connect(ts):
+            self._open(ts)
+        return given_up
 
-    def answer(self, payload: bytes) -> None:
-        """Send a frame before all others: the venue waits for it."""
-        self._answers.append(payload)
+    def _hand_over(self, until: int, ts: int) -> list[Attempt]:
+        """Let the retiring socket go when its successor is in step, or keep it when none comes in time."""
+        retiring = self.attempts[0]
+        if retiring.phase is not Phase.RETIRING:  # it died: its successor is what there is
+            self._relief_until = None
+            return []
+        if len(self.attempts) > 1 and self.attempts[1].takes_over(ts):
+            self._relief_until = None
+            self.attempts.remove(retiring)
+            retiring.ended(Happening.RELEASED, ts)
+            self.rolls += 1
+            _log.info("rolled over url=%s", self.url)
+            return [retiring]
+        if ts < until:
+            return []
+        self._relief_until = None
+        self._roll_at = ts + _ROLL_AGAIN_S * SECOND
+        retiring.happen(Happening.KEPT)
+        _log.warning("no successor came in step url=%s within_s=%d", self.url, _RELIEF_WITHIN_S)
+        late = self.attempts[1:]
+        for attempt in late:
+            attempt.ended(Happening.RELEASED, ts)
+            self.attempts.remove(attempt)
+        return late
 
-    def acknowledged(self, ack: Ack) -> list[Subscription]:
+    def _open(self, ts: int) -> None:
+        used = {each.row for each in self.attempts}
+        free = [row for row in self._rows if row not in used]
+        if not free:
+            self._rows.append(self._new_row())
+            free = self._rows[-1:]
+        requests = Requests(self._venue, self.product, self._credentials, self._next_id)
+        sent: deque[int] = deque() if self._sent is None else self._sent
+        connection = Connection(self._next_id(), self.url, {})
+        self.attempts.append(Attempt(self._venue, self.product, connection, free[0], requests, sent))
+
+    def stop(self, ts: int) -> None:
+        """No connection is wanted any more."""
+        for attempt in self.attempts:
+            attempt.ended(Happening.RELEASED, ts)
+        self.attempts.clear()
+
+    # ---- what the venue says
+
+    def acknowledged(self, attempt: Attempt, ack: Ack) -> list[Subscription]:
         """Return the subscriptions that are in force now."""
-        return self.named(self._requests.acknowledged(ack))
+        return self.named(attempt.requests.acknowledged(ack))
 
-    def refused(self, refusal: Refusal) -> list[Subscription] | None:
+    def refused(self, attempt: Attempt, refusal: Refusal) -> list[Subscription] | None:
         """Return the subscriptions that the venue refused; None if it shows later which."""
-        topics = self._requests.refused(refusal)
+        topics = attempt.requests.refused(refusal)
         return None if topics is None else self.named(topics)
 
     def left_out(self) -> list[tuple[list[Subscription], Refusal]]:
         """Return what the venue turned out to have refused, by leaving it out of an answer or not answering."""
-        return [(self.named(topics), refusal) for topics, refusal in self._requests.take_left_out()]
+        return [
+            (self.named(topics), refusal)
+            for attempt in self.attempts
+            for topics, refusal in attempt.requests.take_left_out()
+        ]
 
     def resubscribe(self, topics: Iterable[str]) -> None:
         """End subscriptions and make them again: the venue sends the book anew then."""
-        self._lost |= {text: self.topics[text] for text in topics}
+        lost = {text: self.topics[text] for text in topics}
+        for attempt in self.attempts:
+            if attempt.is_open:
+                attempt.resubscribe(lost)
 
     def named(self, topics: Iterable[str]) -> list[Subscription]:
         """Return the subscriptions of topics."""

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping
 from random import Random
 
 from fastfeed import venues
+from fastfeed.attempt import Connection
 from fastfeed.book import Book
 from fastfeed.bus import Bus
 from fastfeed.config import Reconnect
 from fastfeed.instrument import Instrument
-from fastfeed.link import Connection
+from fastfeed.places import Places
 from fastfeed.protocol import Endpoint, Protocol, open_market
 from fastfeed.snapshots import Request
 from fastfeed.venues.spec import Credentials, Options, rows_for
@@ -79,6 +80,7 @@ class OfflineFeed:
             verify_s=verify_s,
         )
         markets = {each.name: open_market(self._hub, each, rows_for(module, each, wanted, options)) for each in chosen}
+        random = Random(seed)
         self._protocol = Protocol(
             module,
             self._hub,
@@ -90,7 +92,8 @@ class OfflineFeed:
             connections=connections,
             reconnect=reconnect,
             credentials=credentials,
-            random=Random(seed),
+            random=random,
+            places=Places(random, None),
         )
         self._bus = Bus(BusMap(writer=self._writer))
         self._events = Subscription(self._bus.map, None, None, "oldest")

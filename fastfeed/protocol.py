@@ -12,14 +12,17 @@ import itertools
 import logging
 from collections import deque
 from collections.abc import Iterable, Mapping
+from functools import partial
 from random import Random
 from typing import NamedTuple
 
+from fastfeed.attempt import Attempt, Connection, Sends, Subscription
 from fastfeed.books import Books
 from fastfeed.config import Reconnect
 from fastfeed.errors import MalformedFrame, SequenceGap, SubscriptionRefused
 from fastfeed.instrument import Instrument
-from fastfeed.link import Connection, Link, Sends, Subscription
+from fastfeed.link import Link
+from fastfeed.places import Places
 from fastfeed.rows import write_instrument
 from fastfeed.snapshots import Request
 from fastfeed.venues.spec import (
@@ -88,6 +91,7 @@ class Protocol:
     endpoints : by product
     connections : redundant connections for each topic
     random : for jitter alone
+    places : what is shared with the other machines of the process
     """
 
     def __init__(
@@ -104,6 +108,7 @@ class Protocol:
         reconnect: Reconnect | None = None,
         credentials: Credentials | None = None,
         random: Random | None = None,
+        places: Places | None = None,
     ) -> None:
         self._sends = Sends(deque(), deque())
         self.requests: deque[Request] = deque()
@@ -112,6 +117,7 @@ class Protocol:
         self._ids = itertools.count(1)
         self._random = random or Random(0)
         self._reconnect = reconnect or Reconnect()
+        self._places = places or Places(self._random, self._reconnect.connects_per_s)
         self._credentials = credentials
         self._options = options or Options()
         self._by_row: dict[int, Instrument] = {}
@@ -189,17 +195,18 @@ class Protocol:
         parts = [topics[:first], *(topics[start : start + size] for start in range(first, len(topics), size))]
         sent = self._sent.setdefault(product.name, deque()) if product.limits.sends_shared else None
         for (number, part), copy in itertools.product(enumerate(parts), range(copies)):
-            row = self._hub.bus.add_connection(f"{self._venue.ID} {product.name} {path} {number}.{copy}")
+            label = f"{self._venue.ID} {product.name} {path} {number}.{copy}"
             link = Link(
                 self._venue,
                 product,
-                row,
+                partial(self._hub.bus.add_connection, label),
                 url,
                 [each for feeds in part for each in feeds],
                 notices if number == 0 else (),
                 self._reconnect,
                 self._credentials,
                 self._random,
+                self._places.of(url, product.limits),
                 self._next_id,
                 sent,
             )
@@ -211,21 +218,25 @@ class Protocol:
     @property
     def connections(self) -> list[Connection]:
         """What should be open now; an open one that is not in the list any more should be closed."""
-        return [link.wanted for link in self._links if link.wanted is not None]
+        return [attempt.connection for link in self._links for attempt in link.attempts]
 
-    def link(self, connection: int) -> Link | None:
-        """Return the link whose attempt this is; None if it was given up."""
+    def attempt(self, connection: int) -> Attempt | None:
+        """Return the attempt of that id; None if it was given up."""
+        return self._find(connection)[1]
+
+    def _find(self, connection: int) -> tuple[Link, Attempt] | tuple[None, None]:
         for link in self._links:
-            if link.wanted is not None and link.wanted.id == connection:
-                return link
-        return None
+            attempt = link.attempt(connection)
+            if attempt is not None:
+                return link, attempt
+        return None, None
 
     def path(self, connection: int | None, frame: bytes) -> ReceivePath | None:
         """Return the receive path of an open connection; None: of the one whose topic the frame names, else of any."""
         if connection is not None:
-            link = self.link(connection)
-            return None if link is None else link.path
-        paths = [link.path for link in self._links if link.path is not None]
+            attempt = self.attempt(connection)
+            return None if attempt is None else attempt.path
+        paths = [each.path for link in self._links for each in link.attempts if each.path is not None]
         return next((path for path in paths if path.accepts(frame)), paths[0] if paths else None)
 
     def start(self, ts: int) -> None:
@@ -234,31 +245,38 @@ class Protocol:
 
     def connected(self, connection: int, ts: int) -> None:
         """A socket is open."""
-        link = self.link(connection)
-        if link is None or link.is_open:
+        link, attempt = self._find(connection)
+        if link is None or attempt is None or attempt.is_open:
             return
-        link.opened(self._hub, ts)
-        self._hub.bus.status(_NONE, link.row, ScopeCode.SCOPE_CONNECTION, State.STATE_LIVE, Reason.REASON_CONNECTED, ts)
+        link.opened(attempt, self._hub, ts)
+        self._say(attempt, State.STATE_LIVE, Reason.REASON_CONNECTED, ts)
         _log.info("connected url=%s topics=%d", link.url, len(link.topics))
         self.advance(ts)
 
     def disconnected(self, connection: int, ts: int, reason: str = "closed by the venue") -> None:
         """A socket is gone, or could not be opened."""
-        link = self.link(connection)
-        if link is not None:
-            self._end(link, reason, ts)
+        link, attempt = self._find(connection)
+        if link is not None and attempt is not None:
+            self._end(link, attempt, reason, ts)
             self.advance(ts)
 
-    def _end(self, link: Link, reason: str, ts: int) -> None:
-        was_open = link.is_open
-        link.ended(reason, ts)
-        if was_open:
-            self._lost(link, ts)
+    def roll(self, ts: int) -> None:
+        """Replace every socket by another one, without a gap."""
+        for link in self._links:
+            link.roll("asked for", ts)
+        self.advance(ts)
 
-    def _lost(self, link: Link, ts: int) -> None:
-        self._hub.bus.status(
-            _NONE, link.row, ScopeCode.SCOPE_CONNECTION, State.STATE_SYNCING, Reason.REASON_DISCONNECTED, ts
-        )
+    def _end(self, link: Link, attempt: Attempt, reason: str, ts: int) -> None:
+        was_open = attempt.is_open
+        link.ended(attempt, reason, ts)
+        if was_open:
+            self._lost(link, attempt, ts)
+
+    def _say(self, attempt: Attempt, state: State, reason: Reason, ts: int) -> None:
+        self._hub.bus.status(_NONE, attempt.row, ScopeCode.SCOPE_CONNECTION, state, reason, ts)
+
+    def _lost(self, link: Link, attempt: Attempt, ts: int) -> None:
+        self._say(attempt, State.STATE_SYNCING, Reason.REASON_DISCONNECTED, ts)
         for each in link.subscriptions:
             if each.channel == "book" and not each.market.source_count:
                 self._books[link.product.name].forget(each.instrument)
@@ -267,8 +285,9 @@ class Protocol:
     def attend(self, ts: int) -> None:
         """Look at what the receive paths left for the protocol: control and refused frames, markets that call."""
         for link in self._links:
-            if link.path is not None and (link.path.controls or link.path.malformed):
-                self._read_controls(link, ts)
+            for attempt in list(link.attempts):
+                if attempt.path is not None and (attempt.path.controls or attempt.path.malformed):
+                    self._read_controls(link, attempt, attempt.path, ts)
         for market, flags, expected, received in self._hub.attention():
             instrument = self._by_row.get(market.instrument)
             if instrument is None:
@@ -285,32 +304,36 @@ class Protocol:
                 self._books[self._venue.product_of(instrument).name].want(market, instrument, ts)
         self.advance(ts)
 
-    def _read_controls(self, link: Link, ts: int) -> None:
-        assert link.path is not None
-        for code, offset, sample in link.path.take_malformed():
+    def _read_controls(self, link: Link, attempt: Attempt, path: ReceivePath, ts: int) -> None:
+        for code, offset, sample in path.take_malformed():
             error = MalformedFrame(self._venue.ID, None, offset, sample)
             self._report(link.url, "malformed", f"{error}: {describe(code)}")
             self._books[link.product.name].doubt(ts)
-        for payload in link.path.take_controls():
+        for payload in path.take_controls():
             for control in self._venue.read_control(payload):
                 if isinstance(control, Shutdown):
-                    self._end(link, control.reason or "the venue shuts down", ts)
-                    return
-                self._heed(link, control, ts)
+                    reason = control.reason or "the venue shuts down"
+                    if not link.relieve(attempt, reason, ts):
+                        self._end(link, attempt, reason, ts)
+                        return
+                else:
+                    self._heed(link, attempt, control, ts)
 
-    def _heed(self, link: Link, control: Ack | Refusal | Answer | Pong | InstrumentStatus | Unknown, ts: int) -> None:
+    def _heed(
+        self, link: Link, attempt: Attempt, control: Ack | Refusal | Answer | Pong | InstrumentStatus | Unknown, ts: int
+    ) -> None:
         if isinstance(control, Ack):
-            for each in link.acknowledged(control):
+            for each in link.acknowledged(attempt, control):
                 if each.channel == "book":
-                    self._books[link.product.name].subscribed(link, each, ts)
+                    self._books[link.product.name].subscribed(attempt, each, ts)
         elif isinstance(control, Refusal):
-            refused = link.refused(control)
+            refused = link.refused(attempt, control)
             if refused is None:
                 self._report(link.url, "refusal", f"a topic of several refused: {control.reason} (code {control.code})")
             else:
                 self._refused(link, refused, control, ts)
         elif isinstance(control, Answer):
-            link.answer(control.payload)
+            attempt.answer(control.payload)
         elif isinstance(control, InstrumentStatus):
             self._change_status(link, control, ts)
         elif isinstance(control, Unknown):
@@ -362,17 +385,14 @@ class Protocol:
         for books in self._books.values():
             books.advance(ts, self.requests)
         for link in self._links:
-            was_open = link.is_open
-            link.advance(ts, self._sends)
+            given_up = link.advance(ts, self._sends)
             for refused, refusal in link.left_out():
                 self._refused(link, refused, refusal, ts)
-            if was_open and not link.is_open:
-                self._lost(link, ts)
+            for attempt in given_up:
+                if attempt.opened_at:
+                    self._lost(link, attempt, ts)
 
     def stop(self, ts: int) -> None:
         """End: no connection is wanted any more, and books are not live."""
         for link in self._links:
-            if link.path is not None:
-                link.path.close(ts)
-                link.path = None
-            link.wanted = None
+            link.stop(ts)

@@ -53,11 +53,10 @@ class Requests:
         self._open: dict[int, _Request] = {}  # sent and not answered in full
         self._left_out: list[tuple[list[str], Refusal]] = []
 
-    def clear(self) -> None:
-        """The socket is gone."""
-        self._queue.clear()
-        self._open.clear()
-        self._left_out.clear()
+    @property
+    def settled(self) -> bool:
+        """True while nothing waits to be sent or answered."""
+        return not self._queue and not self._open
 
     def greet(self, ts: int) -> None:
         """Queue what the venue wants to hear first."""

@@ -192,6 +192,25 @@ cdef class Connection:
         cdef Route* route = routes_find(&self.receiver.routes, text, len(text))
         return route.messages if route != NULL else 0
 
+    def in_step(self, int64_t since, bint take_over=False):
+        """Return True if this connection alone would keep all its books: none has moved without it since `since`.
+
+        With `take_over` the books that have not moved at all go on with it, too: another connection is about to close.
+        """
+        cdef Route* route
+        cdef Source* source
+        cdef uint32_t i
+        for i in range(self.receiver.routes.mask + 1):
+            route = &self.receiver.routes.slots[i]
+            while route != NULL:
+                source = <Source*>route.source
+                if source != NULL and route.channel == CHANNEL_BOOK and not source.chain.in_step:
+                    if route.messages or source.market.pub.ts_recv >= since:
+                        return False
+                    source.chain.in_step = take_over and source.chain.epoch == source.market.epoch
+                route = route.next
+        return True
+
     def accepts(self, bytes frame not None):
         """Return True if the frame is market data of one of the routes."""
         cdef bint fallback = False

@@ -140,7 +140,7 @@ class Talk:
 
     def open(self) -> list[int]:
         """Connections, by id, that are open."""
-        return [each.id for each in self.feed.connections if self.feed._protocol.link(each.id).is_open]
+        return [each.id for each in self.feed.connections if self.feed._protocol.attempt(each.id).is_open]
 
     def connect(self) -> None:
         """Open all that should be open."""
@@ -193,7 +193,7 @@ class Talk:
 
     def stream(self, kind: str, connection: int = 0, coin: int = 0, topic: str = "book", **message: Any) -> list[Any]:
         """Market data, as if decoded."""
-        path = self.feed._protocol.link(self.key(connection)).path
+        path = self.feed._protocol.attempt(self.key(connection)).path
         if inject(path, f"{topic}:{self.instruments[coin].symbol}", kind, self.now, **message):
             self.feed._protocol.attend(self.now)
         return self._note(self.feed.advance(self.now))

@@ -135,7 +135,10 @@ def test_retries_back_off_with_full_jitter_up_to_the_cap():
                 feed.advance(now)
             attempt.append((now - failed) / SECOND)
     for number, attempt in enumerate(waits):
-        cap = min(30.0, 0.5 * 2**number)
+        if number == 0:
+            assert attempt == [0.0] * 60  # the first retry comes at once
+            continue
+        cap = min(30.0, 0.5 * 2 ** (number - 1))
         assert max(attempt) <= cap + 0.03
         # Full jitter: all of the range is used.
         assert min(attempt) < cap * 0.25
@@ -201,15 +204,20 @@ def test_a_reply_to_a_connection_that_is_gone_is_ignored():
     assert feed.book("binance:C0000/USDT").state is BookState.SYNCING
 
 
-def test_a_venue_that_shuts_down_is_left_and_connected_again():
+def test_a_venue_that_shuts_down_is_left_when_another_connection_has_taken_over():
     feed = make()
     feed.start(START)
     (before,) = feed.connections
     acknowledge(feed, drain(feed.sends), START)
     feed.receive(b'{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1770123456789}}', START)
+    feed.advance(START)
+    assert [each.id for each in feed.connections][0] == before.id
+    (_, after) = feed.connections
+    feed.connected(after.id, START + SECOND)
+    acknowledge(feed, drain(feed.sends), START + SECOND)
+    assert len(feed.connections) == 2
     feed.advance(START + 5 * SECOND)
-    (after,) = feed.connections
-    assert after.id != before.id
+    assert [each.id for each in feed.connections] == [after.id]
 
 
 def test_frames_for_a_closed_connection_are_refused():

@@ -10,7 +10,7 @@ from typing import assert_type
 import numpy as np
 
 import fastfeed
-from fastfeed.link import Connection
+from fastfeed.attempt import Connection
 from fastfeed.snapshots import Request
 from fastfeed_core.message import Bbo, Levels, Status, Trade
 

@@ -22,6 +22,7 @@ from fastfeed.engine.listing import list_instruments
 from fastfeed.engine.shell import Shell
 from fastfeed.errors import BusBusy, BusFull, ConfigError
 from fastfeed.instrument import Instrument
+from fastfeed.places import Places
 from fastfeed.protocol import Endpoint, Protocol, open_market
 from fastfeed.venues.spec import Channel, rows_for
 from fastfeed_core.bus import BusWriter, folder
@@ -133,6 +134,7 @@ class _Engine:
         refuse_overlap(self._config.feeds, chosen)
         markets = self._open_markets(chosen)
         random = Random()
+        places = Places(random, self._config.reconnect.connects_per_s)
         for feed, listed, context in zip(self._config.feeds, chosen, contexts, strict=True):
             venue = venues.load(feed.venue)
             protocol = Protocol(
@@ -147,10 +149,9 @@ class _Engine:
                 reconnect=self._config.reconnect,
                 credentials=feed.login(),
                 random=random,
+                places=places,
             )
-            self._shells.append(
-                Shell(protocol, feed.products[0].limits, self._attend, self._writer.flush, http, context)
-            )
+            self._shells.append(Shell(protocol, self._attend, self._writer.flush, http, context))
         _log.info(
             "started bus=%s generation=%d instruments=%d feeds=%d",
             self._config.bus.name,

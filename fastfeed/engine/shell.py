@@ -14,12 +14,10 @@ from typing import Any
 
 import aiohttp
 import picows
-from aiolimiter import AsyncLimiter
 
-from fastfeed.link import Connection
+from fastfeed.attempt import Connection
 from fastfeed.protocol import Protocol
 from fastfeed.snapshots import Request
-from fastfeed.venues.spec import Limits
 from fastfeed_core.session import Session
 
 __all__ = ["Shell"]
@@ -46,7 +44,6 @@ class Shell:
     def __init__(
         self,
         protocol: Protocol,
-        limits: Limits,
         attend: Callable[[], None],
         flush: Callable[[], None],
         http: aiohttp.ClientSession,
@@ -57,7 +54,6 @@ class Shell:
         self._flush = flush
         self._http = http
         self._ssl = ssl
-        self._connects = _limiter(limits.connects, limits.connects_per_s)
         self._sessions: dict[int, Session] = {}
         self._opening: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -98,7 +94,6 @@ class Shell:
 
     async def _open(self, connection: Connection) -> None:
         try:
-            await self._connects.acquire()
             async with asyncio.timeout(_OPEN_S):
                 await picows.ws_connect(
                     lambda: Session(self, connection.id),
@@ -124,8 +119,8 @@ class Shell:
         self._sessions[session.key] = session
         self._opening.discard(session.key)
         self.protocol.connected(session.key, time.time_ns())
-        link = self.protocol.link(session.key)
-        session.connection = None if link is None else link.path
+        attempt = self.protocol.attempt(session.key)
+        session.connection = None if attempt is None else attempt.path
         self.carry_out()
 
     def attend(self) -> None:
@@ -167,15 +162,6 @@ class Shell:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _limiter(most: int, seconds: float) -> AsyncLimiter:
-    """Return what lets no more than `most` through in any `seconds`.
-
-    A bucket of as many would let through twice as many: what it holds, and what flows in meanwhile.
-    """
-    burst = max(1, most // 2)
-    return AsyncLimiter(burst, seconds if most == burst else seconds * burst / (most - burst))
 
 
 def _reason(session: Session) -> str:

@@ -1,0 +1,183 @@
+"""One socket of a link, from the wish that it be open to its end: what is sent on it, and whether it is alive.
+
+Sans-I/O. What is known of a socket dies with it: another attempt is another object, with another id and another receive
+path, so that nothing of a dead socket reaches its successor. All times are ns since the epoch.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from fastfeed.instrument import Instrument
+from fastfeed.lifecycle import Happening, Phase, after
+from fastfeed.requests import Requests
+from fastfeed.venues.spec import Product, Topic, Venue
+from fastfeed_core.connection import Connection as ReceivePath
+from fastfeed_core.market import Market
+
+__all__ = ["Attempt", "Connection", "Sends", "Subscription"]
+
+SECOND = 1_000_000_000
+_HOUR = 3600 * SECOND
+_OVERLAP_S = 2.0  # how long two feed at least: what was sent before the last answer is here by then, on both
+
+
+class Connection(msgspec.Struct, frozen=True):
+    """A connection that should be open; another attempt has another id."""
+
+    id: int
+    url: str
+    headers: dict[str, str]
+
+
+class Subscription(NamedTuple):
+    """One topic and what it feeds; several subscriptions can have one topic."""
+
+    topic: Topic
+    channel: str
+    instrument: Instrument
+    market: Market
+
+
+class Sends(NamedTuple):
+    """What the caller is asked to send: text frames as (connection id, payload), and pings of the protocol as ids."""
+
+    frames: deque[tuple[int, bytes]]
+    pings: deque[int]
+
+
+class Attempt:
+    """One socket.
+
+    Parameters
+    ----------
+    connection : what the caller is asked to open
+    row : of the connection table of the bus
+    sent : when frames were sent, within the last hour; shared by those whose venue counts them together
+    """
+
+    def __init__(
+        self, venue: Venue, product: Product, connection: Connection, row: int, requests: Requests, sent: deque[int]
+    ) -> None:
+        self.connection = connection
+        self.row = row
+        self.phase = Phase.OPENING
+        self.path: ReceivePath | None = None  # while open
+        self.opened_at = 0
+        self.streaming_at: int | None = None  # when all had been answered for the first time
+        self.requests = requests
+        self._venue = venue
+        self._product = product
+        self._pinged = 0
+        self._sent = sent
+        self._answers: deque[bytes] = deque()
+        self._lost: dict[str, Topic] = {}  # to be subscribed to anew
+
+    def __repr__(self) -> str:
+        return f"<Attempt {self.connection.id} {self.phase.value} {self.connection.url}>"
+
+    @property
+    def is_open(self) -> bool:
+        return self.path is not None
+
+    def happen(self, happening: Happening) -> Phase:
+        """Go on to the phase that follows."""
+        self.phase = after(self.phase, happening)
+        return self.phase
+
+    def opened(self, path: ReceivePath, topics: Iterable[Topic], ts: int) -> None:
+        """The socket is open: queue what to subscribe to."""
+        self.happen(Happening.OPENED)
+        self.path = path
+        self.opened_at = ts
+        self._pinged = ts
+        self.requests.greet(ts)
+        self.requests.subscribe(topics)
+
+    def ended(self, happening: Happening, ts: int) -> None:
+        """The socket is gone, could not be opened, or is not needed any more."""
+        self.happen(happening)
+        if self.path is not None:
+            self.path.close(ts)
+            self.path = None
+
+    def advance(self, ts: int, sends: Sends) -> str | None:
+        """Send what may be sent; return why the socket must be dead, if it must."""
+        if self.path is None:
+            return None
+        reason = self._dead(ts)
+        if reason is not None:
+            return reason
+        if self._lost:
+            # What was lost in one moment goes into as few frames as the venue takes.
+            self.requests.again(self._lost.values())
+            self._lost.clear()
+        while self._answers:
+            sends.frames.append((self.connection.id, self._answers.popleft()))
+            self._sent.append(ts)
+        self._keep_alive(ts, sends)
+        while self._may_send(ts):
+            payload = self.requests.next(ts)
+            if payload is None:
+                break
+            self._sent.append(ts)
+            sends.frames.append((self.connection.id, payload))
+        if self.phase is Phase.JOINING and self.requests.settled:
+            self.happen(Happening.JOINED)
+            self.streaming_at = ts
+        return None
+
+    def _may_send(self, ts: int) -> bool:
+        limits = self._product.limits
+        while self._sent and self._sent[0] <= ts - _HOUR:
+            self._sent.popleft()
+        if len(self._sent) >= limits.sends_per_hour:
+            return False
+        most = limits.sends_per_second
+        return len(self._sent) < most or self._sent[-most] <= ts - SECOND
+
+    def _keep_alive(self, ts: int, sends: Sends) -> None:
+        product = self._product
+        if not product.ping_every_s or self.path is None:
+            return
+        last = max(self._pinged, self.path.last_recv) if product.ping_when_silent else self._pinged
+        if ts - last < product.ping_every_s * SECOND:
+            return
+        self._pinged = ts
+        self._sent.append(ts)  # venues count pings, too
+        payload = self._venue.encode_ping(product)
+        if payload is None:
+            sends.pings.append(self.connection.id)
+        else:
+            sends.frames.append((self.connection.id, payload))
+
+    def _dead(self, ts: int) -> str | None:
+        assert self.path is not None
+        last = max(self.path.last_recv, self.opened_at)
+        if ts - last > self._product.mute_after_s * SECOND:
+            return f"no frame for {self._product.mute_after_s} s"
+        return self.requests.overdue(ts)
+
+    def answer(self, payload: bytes) -> None:
+        """Send a frame before all others: the venue waits for it."""
+        self._answers.append(payload)
+
+    def resubscribe(self, topics: Mapping[str, Topic]) -> None:
+        """End subscriptions and make them again: the venue sends the book anew then."""
+        self._lost |= topics
+
+    def takes_over(self, ts: int) -> bool:
+        """Take over from an older socket with the same topics; return False as long as something may come by it alone.
+
+        All is answered, so that what the venue sends from now on comes here too; what it sent before had time to
+        arrive; and each book that has moved since has gone on with what came here.
+        """
+        if self.path is None or self.streaming_at is None or not self.requests.settled:
+            return False
+        if ts - self.streaming_at < _OVERLAP_S * SECOND or not self.path.in_step(self.streaming_at):
+            return False
+        return bool(self.path.in_step(self.streaming_at, take_over=True))

@@ -1,0 +1,67 @@
+"""A circuit breaker: many callers of one place that does not answer become a single probe every now and then.
+
+Sans-I/O; times are ns since the epoch.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Literal
+
+__all__ = ["Breaker"]
+
+SECOND = 1_000_000_000
+_PROBE_WITHIN_S = 60  # a probe that nobody hears of any more has failed
+
+
+class Breaker:
+    """Closed: all may try. Open: nobody. Half open, after a pause: one may; what becomes of it decides.
+
+    Parameters
+    ----------
+    failures : in a row that open it
+    pause_s : before the first probe; doubled with each one that fails, up to `cap_s`, half of it at random
+    """
+
+    def __init__(self, random: Random, failures: int = 5, pause_s: float = 1.0, cap_s: float = 5.0) -> None:
+        self._random = random
+        self._most = failures
+        self._pause_s = pause_s
+        self._cap_s = cap_s
+        self._failures = 0
+        self._opened = 0  # times in a row
+        self._until = 0
+        self._probe: int | None = None  # when it began
+
+    def state(self, ts: int) -> Literal["closed", "open", "half-open"]:
+        """Return what may be tried at `ts`: all, nothing, or one probe."""
+        if not self._opened:
+            return "closed"
+        return "open" if ts < self._until else "half-open"
+
+    def allows(self, ts: int) -> bool:
+        """Return whether to try now; half open, the first to ask is the probe, and must say how it ended."""
+        state = self.state(ts)
+        if state == "closed":
+            return True
+        if state == "open" or (self._probe is not None and ts - self._probe < _PROBE_WITHIN_S * SECOND):
+            return False
+        self._probe = ts
+        return True
+
+    def succeeded(self) -> None:
+        """A try went well."""
+        self._failures = 0
+        self._opened = 0
+        self._probe = None
+
+    def failed(self, ts: int) -> None:
+        """A try failed."""
+        self._failures += 1
+        probed = self._probe is not None
+        if not probed and (self._opened or self._failures < self._most):
+            return  # one that was on its way when it opened says nothing new
+        pause = min(self._cap_s, self._pause_s * 2 ** min(self._opened, 30))
+        self._opened += 1
+        self._until = ts + int(pause * (0.5 + self._random.random() / 2) * SECOND)
+        self._probe = None
