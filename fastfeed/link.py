@@ -1,6 +1,6 @@
 """One wanted connection: when it should be open, what it subscribes to, and who follows whom.
 
-Sans-I/O. A link outlives its sockets. It has one attempt at a time, and while that one retires, its successor beside it:
+Sans-I/O. A link outlives its sockets. It has one attempt at a time, and while that one retires its successor beside it:
 made before the old one is broken, so that nothing is missed. All times are ns since the epoch.
 """
 
@@ -15,6 +15,7 @@ from fastfeed.attempt import Attempt, Connection, Sends, Subscription
 from fastfeed.config import Reconnect
 from fastfeed.lifecycle import Happening, Phase
 from fastfeed.places import Place
+from fastfeed.reports import is_told
 from fastfeed.requests import Requests
 from fastfeed.venues.spec import Ack, Credentials, Product, Refusal, Topic, Venue
 from fastfeed_core.connection import Connection as ReceivePath
@@ -127,7 +128,10 @@ class Link:
             pause = self._random.random() * cap
         self._failures += 1
         self._not_before = ts + int(pause * SECOND)
-        _log.warning("disconnected url=%s reason=%s attempt=%d retry_s=%.2f", self.url, reason, self._failures, pause)
+        level = logging.WARNING if is_told(self._failures) else logging.DEBUG
+        _log.log(
+            level, "disconnected url=%s reason=%s attempt=%d retry_s=%.2f", self.url, reason, self._failures, pause
+        )
 
     def relieve(self, attempt: Attempt, reason: str, ts: int) -> bool:
         """Replace a socket by another one before it ends; False if it is of no use, and has to end now."""

@@ -23,6 +23,7 @@ from fastfeed.errors import MalformedFrame, SequenceGap, SubscriptionRefused
 from fastfeed.instrument import Instrument
 from fastfeed.link import Link
 from fastfeed.places import Places
+from fastfeed.reports import Reports
 from fastfeed.rows import write_instrument
 from fastfeed.snapshots import Request
 from fastfeed.venues.spec import (
@@ -123,7 +124,7 @@ class Protocol:
         self._by_row: dict[int, Instrument] = {}
         self._by_symbol: dict[tuple[str, str], tuple[Instrument, Market]] = {}
         self._statuses: dict[str, str] = {}
-        self._faults: dict[tuple[str, str], int] = {}
+        self._reports = Reports(_log)
         self._books: dict[str, Books] = {}
         self._links: list[Link] = []
         self._sent: dict[str, deque[int]] = {}
@@ -160,7 +161,7 @@ class Protocol:
             self._statuses[instrument.name] = instrument.status
             rows = rows_for(self._venue, instrument, channels, self._options)
             for missing in set(channels) - {row.name for row in rows}:
-                self._report(product.name, "channel", f"{instrument.name} has no channel {missing}")
+                self._reports.tell(product.name, "channel", f"{instrument.name} has no channel {missing}")
             for row in rows:
                 if row.name == "book":
                     self._by_row[market.instrument] = instrument
@@ -295,11 +296,11 @@ class Protocol:
                 continue
             if flags & _GAP:
                 gap = SequenceGap(self._venue.ID, instrument.name, expected, received)
-                self._report(instrument.name, "gap", str(gap))
+                self._reports.tell(instrument.name, "gap", str(gap))
             if flags & _HELD_LOST:
-                self._report(instrument.name, "held", f"no room to hold deltas of {instrument.name}")
+                self._reports.tell(instrument.name, "held", f"no room to hold deltas of {instrument.name}")
             if flags & _REFUSED:
-                self._report(instrument.name, "refused", f"a message of {instrument.name} was refused")
+                self._reports.tell(instrument.name, "refused", f"a message of {instrument.name} was refused")
             if not market.live and market.source_count:
                 self._books[self._venue.product_of(instrument).name].want(market, instrument, ts)
         self.advance(ts)
@@ -307,7 +308,7 @@ class Protocol:
     def _read_controls(self, link: Link, attempt: Attempt, path: ReceivePath, ts: int) -> None:
         for code, offset, sample in path.take_malformed():
             error = MalformedFrame(self._venue.ID, None, offset, sample)
-            self._report(link.url, "malformed", f"{error}: {describe(code)}")
+            self._reports.tell(link.url, "malformed", f"{error}: {describe(code)}")
             self._books[link.product.name].doubt(ts)
         for payload in path.take_controls():
             for control in self._venue.read_control(payload):
@@ -329,7 +330,9 @@ class Protocol:
         elif isinstance(control, Refusal):
             refused = link.refused(attempt, control)
             if refused is None:
-                self._report(link.url, "refusal", f"a topic of several refused: {control.reason} (code {control.code})")
+                self._reports.tell(
+                    link.url, "refusal", f"a topic of several refused: {control.reason} (code {control.code})"
+                )
             else:
                 self._refused(link, refused, control, ts)
         elif isinstance(control, Answer):
@@ -337,7 +340,7 @@ class Protocol:
         elif isinstance(control, InstrumentStatus):
             self._change_status(link, control, ts)
         elif isinstance(control, Unknown):
-            self._report(link.url, "unknown", f"unknown control frame: {control.text}")
+            self._reports.tell(link.url, "unknown", f"unknown control frame: {control.text}")
 
     def _refused(self, link: Link, refused: list[Subscription], refusal: Refusal, ts: int) -> None:
         """A refused subscription costs itself."""
@@ -363,12 +366,6 @@ class Protocol:
             market.instrument, link.row, ScopeCode.SCOPE_INSTRUMENT, state, Reason.REASON_INSTRUMENT, ts, word
         )
         _log.info("instrument status instrument=%s status=%s", instrument.name, change.status)
-
-    def _report(self, where: str, fault: str, text: str) -> None:
-        """Log a fault at its 1st, 10th, 100th ... occurrence."""
-        count = self._faults[where, fault] = self._faults.get((where, fault), 0) + 1
-        if str(count).rstrip("0") == "1":
-            _log.warning("%s occurrences=%d", text, count)
 
     def reply(
         self, request: Request, body: bytes, status: int = 200, headers: Mapping[str, str] | None = None, ts: int = 0

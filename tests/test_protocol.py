@@ -211,8 +211,8 @@ def test_a_venue_that_shuts_down_is_left_when_another_connection_has_taken_over(
     acknowledge(feed, drain(feed.sends), START)
     feed.receive(b'{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1770123456789}}', START)
     feed.advance(START)
-    assert [each.id for each in feed.connections][0] == before.id
-    (_, after) = feed.connections
+    first, after = feed.connections
+    assert first.id == before.id
     feed.connected(after.id, START + SECOND)
     acknowledge(feed, drain(feed.sends), START + SECOND)
     assert len(feed.connections) == 2
