@@ -70,6 +70,7 @@ class Attempt:
         self.opened_at = 0
         self.streaming_at: int | None = None  # when all had been answered for the first time
         self.requests = requests
+        self._has_settled = False  # books that are quiet are in step by now
         self._venue = venue
         self._product = product
         self._pinged = 0
@@ -129,6 +130,9 @@ class Attempt:
         if self.phase is Phase.JOINING and self.requests.settled:
             self.happen(Happening.JOINED)
             self.streaming_at = ts
+        if not self._has_settled and self.streaming_at is not None and ts - self.streaming_at >= _OVERLAP_S * SECOND:
+            self._has_settled = True
+            self.path.settle(self.streaming_at)
         return None
 
     def _may_send(self, ts: int) -> bool:
@@ -171,13 +175,11 @@ class Attempt:
         self._lost |= topics
 
     def takes_over(self, ts: int) -> bool:
-        """Take over from an older socket with the same topics; return False as long as something may come by it alone.
+        """Return whether an older socket with the same topics can go: nothing comes by that one alone any more.
 
         All is answered, so that what the venue sends from now on comes here too; what it sent before had time to
         arrive; and each book that has moved since has gone on with what came here.
         """
-        if self.path is None or self.streaming_at is None or not self.requests.settled:
+        if self.path is None or self.streaming_at is None or not self._has_settled or not self.requests.settled:
             return False
-        if ts - self.streaming_at < _OVERLAP_S * SECOND or not self.path.in_step(self.streaming_at):
-            return False
-        return bool(self.path.in_step(self.streaming_at, take_over=True))
+        return bool(self.path.settle(self.streaming_at))

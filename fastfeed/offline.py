@@ -35,7 +35,7 @@ class OfflineFeed:
     venue : the venue's id
     instruments : what `fastfeed.instruments` returned, or some of it
     channels : of book, bbo, trade, ticker, bar, liquidation
-    book, trades, depth_speed, snapshot_levels, bar_interval, verify_s : as in the configuration file
+    book, trades, depth_speed, snapshot_levels, bar_interval, verify_s, crossed : as in the configuration file
     credentials : what logs in, where a channel needs it
     connections : redundant connections for each topic
     reconnect : pauses between attempts
@@ -60,6 +60,7 @@ class OfflineFeed:
         snapshot_levels: int = Options().snapshot_levels,
         bar_interval: str = Options().bar_interval,
         verify_s: int = Options().verify_s,
+        crossed: str = Options().crossed,
         credentials: Credentials | None = None,
         connections: int = 1,
         reconnect: Reconnect | None = None,
@@ -78,8 +79,11 @@ class OfflineFeed:
             snapshot_levels=snapshot_levels,
             bar_interval=bar_interval,
             verify_s=verify_s,
+            crossed=crossed,
         )
-        markets = {each.name: open_market(self._hub, each, rows_for(module, each, wanted, options)) for each in chosen}
+        markets = {
+            each.name: open_market(self._hub, each, rows_for(module, each, wanted, options), options) for each in chosen
+        }
         random = Random(seed)
         self._protocol = Protocol(
             module,

@@ -65,7 +65,7 @@ class Endpoint(NamedTuple):
     rest: str
 
 
-def open_market(hub: Hub, instrument: Instrument, rows: Iterable[Channel]) -> Market:
+def open_market(hub: Hub, instrument: Instrument, rows: Iterable[Channel], options: Options | None = None) -> Market:
     """Enter an instrument into the bus and make its market, for what `rows` say of its channels.
 
     Raises
@@ -78,7 +78,9 @@ def open_market(hub: Hub, instrument: Instrument, rows: Iterable[Channel]) -> Ma
     row = hub.bus.add_instrument(write_instrument(instrument, chained), book)
     tick = instrument.to_px(instrument.tick_size)
     derived = any(each.derived for each in rows)
-    return Market(hub, row, instrument.px_exp, instrument.sz_exp, tick, book, derived)
+    market = Market(hub, row, instrument.px_exp, instrument.sz_exp, tick, book, derived)
+    market.resyncs_crossed = options is not None and options.crossed == "resync"
+    return market
 
 
 class Protocol:

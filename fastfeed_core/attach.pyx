@@ -267,6 +267,7 @@ cdef class BusMap:
             "bars": r.bars, "liquidations": r.liquidations, "old": r.old,
             "gaps": r.gaps, "source_gaps": r.source_gaps, "resyncs": r.resyncs, "refused": r.refused,
             "held": r.held, "held_lost": r.held_lost, "repairs": r.repairs, "no_data": r.no_data,
+            "crossed": r.crossed, "locked": r.locked,
         }
 
     def connections(self):
@@ -283,7 +284,8 @@ cdef class BusMap:
                 "id": i, "label": records.text(r.label[:64]), "connected": r.connected, "connects": r.connects,
                 "disconnects": r.disconnects, "frames": r.frames, "bytes": r.bytes, "controls": r.controls,
                 "malformed": r.malformed, "unrouted": r.unrouted, "fallbacks": r.fallbacks,
-                "last_recv": r.last_recv,
+                "last_recv": r.last_recv, "wins": r.wins, "losses": r.losses, "leads": r.leads,
+                "lead_sum": r.lead_sum, "lead_max": r.lead_max,
                 "latency": (counts[:HISTOGRAM_SIZE * sizeof(int64_t)], r.latency_max),
             })
         return out

@@ -192,24 +192,28 @@ cdef class Connection:
         cdef Route* route = routes_find(&self.receiver.routes, text, len(text))
         return route.messages if route != NULL else 0
 
-    def in_step(self, int64_t since, bint take_over=False):
-        """Return True if this connection alone would keep all its books: none has moved without it since `since`.
+    def settle(self, int64_t since):
+        """Take the books that have not moved since `since` for in step: nothing of them is on its way any more.
 
-        With `take_over` the books that have not moved at all go on with it, too: another connection is about to close.
+        Called a while after the venue took the subscriptions, at `since`. Returns True if all books are in step, so
+        that this connection alone would keep them.
         """
         cdef Route* route
         cdef Source* source
         cdef uint32_t i
+        cdef bint all = True
         for i in range(self.receiver.routes.mask + 1):
             route = &self.receiver.routes.slots[i]
             while route != NULL:
                 source = <Source*>route.source
                 if source != NULL and route.channel == CHANNEL_BOOK and not source.chain.in_step:
-                    if route.messages or source.market.pub.ts_recv >= since:
-                        return False
-                    source.chain.in_step = take_over and source.chain.epoch == source.market.epoch
+                    if route.messages == 0 and source.market.pub.ts_recv < since \
+                            and source.chain.epoch == source.market.epoch:
+                        source.chain.in_step = True
+                    else:
+                        all = False
                 route = route.next
-        return True
+        return all
 
     def accepts(self, bytes frame not None):
         """Return True if the frame is market data of one of the routes."""

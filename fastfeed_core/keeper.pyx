@@ -20,6 +20,7 @@ from fastfeed_core.event cimport (
 from fastfeed_core.ledger cimport ledger_apply, ledger_drop, ledger_hold, ledger_release, ledger_replace
 from fastfeed_core.pool cimport Held, pool_load, pool_release
 from fastfeed_core.publish cimport publisher_now
+from fastfeed_core.race cimport race_lost, race_won
 from fastfeed_core.records cimport (
     REASON_DISCONNECTED,
     REASON_GAP,
@@ -130,9 +131,12 @@ cdef void _delta(MarketState* m, Source* source, Event* event, int64_t ts_recv, 
     verdict = sync_judge(m.sequence, event.prev_seq, event.last_seq, chain,
                          m.sources.next != NULL and _others_in_step(m, source))
     if verdict == SYNC_APPLY:
+        if m.sources.next != NULL:
+            race_won(&m.books, source.row, event.last_seq, ts_recv)
         ledger_apply(m, source, event, ts_recv, ts_publish)
     elif verdict == SYNC_OLD:
         m.pub.row.old += event.kind == EVENT_DELTA
+        race_lost(&m.books, source.row, event.last_seq, ts_recv)
         if event.kind == EVENT_DELTA and _stands_still(m, event, ts_recv):
             _gap(m, source, event, ts_recv)
     elif verdict == SYNC_WAIT:
@@ -255,7 +259,10 @@ cdef void _refresh(MarketState* m, Source* source, Event* event, int64_t ts_recv
     chain.behind = 0
     chain.last = event.last_seq
     if m.state == STATE_LIVE and _is_old(m, source, event, ts_recv):
+        race_lost(&m.books, source.row, event.last_seq, ts_recv)
         return
+    if m.sources.next != NULL:
+        race_won(&m.books, source.row, event.last_seq, ts_recv)
     _follow(m, source)
     ledger_replace(m, source.connection, event, 0, REASON_SNAPSHOT, ts_recv, ts_publish)
 

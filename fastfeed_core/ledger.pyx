@@ -18,15 +18,22 @@ from fastfeed_core.event cimport ABSENT
 from fastfeed_core.pool cimport Held, pool_hold, pool_release
 from fastfeed_core.publish cimport publish_bbo, publish_levels, publish_status, publisher_touch
 from fastfeed_core.records cimport (
+    FLAG_CROSSED,
     FLAG_DERIVED,
+    FLAG_LOCKED,
     KIND_DELTA,
     KIND_SNAPSHOT,
+    REASON_CROSSED,
     REASON_SNAPSHOT,
     SCOPE_INSTRUMENT,
     STATE_LIVE,
     STATE_SYNCING,
 )
-from fastfeed_core.state cimport ATTENTION_HELD_LOST, market_call
+from fastfeed_core.state cimport ATTENTION_HELD_LOST, ATTENTION_WANTS_BOOK, market_call
+
+cdef enum:
+    #: a book is not asked for anew more often for being crossed: some are crossed for long, and rightly
+    CROSSED_S = 60
 
 
 cdef void ledger_release(MarketState* m) noexcept nogil:
@@ -79,6 +86,7 @@ cdef void ledger_drop(MarketState* m, Reason reason, uint16_t connection, int64_
     m.state = STATE_SYNCING
     m.sequence = ABSENT
     m.pub.state = STATE_SYNCING
+    m.pub.flags = 0
     m.pub.sequence = ABSENT
     m.pub.book_version += 1
     if m.derives_bbo:
@@ -117,11 +125,38 @@ cdef void _derive_bbo(MarketState* m, uint16_t connection, Event* event, int64_t
     event.bid_sz = top[1]
     event.ask_px = top[2]
     event.ask_sz = top[3]
-    publish_bbo(m.hub.bus, &m.pub, connection, event, ts_recv, ts_publish, FLAG_DERIVED)
+    publish_bbo(m.hub.bus, &m.pub, connection, event, ts_recv, ts_publish, FLAG_DERIVED | <uint8_t>m.pub.flags)
+
+
+cdef inline void _look_for_cross(MarketState* m) noexcept nogil:
+    """See whether the two sides overlap: what is published from here on says so."""
+    cdef int64_t bid = 0
+    cdef int64_t ask = 0
+    cdef int64_t sz = 0
+    m.pub.flags = 0
+    if side_best(&m.book.bids, &bid, &sz) and side_best(&m.book.asks, &ask, &sz) and bid >= ask:
+        m.pub.flags = FLAG_LOCKED if bid == ask else FLAG_CROSSED
+        m.pub.row.locked += bid == ask
+        m.pub.row.crossed += bid > ask
+
+
+cdef void _heed_cross(MarketState* m, uint16_t connection, bint was_crossed, int64_t ts_recv) noexcept nogil:
+    """Readers are told when it begins; if so wanted the book is asked for anew, once a minute at most."""
+    if was_crossed or not m.pub.flags & FLAG_CROSSED:
+        return
+    if m.resyncs_crossed and ts_recv - m.crossed_at > <int64_t>CROSSED_S * 1000000000:
+        m.crossed_at = ts_recv
+        ledger_drop(m, REASON_CROSSED, connection, ABSENT, ABSENT, ts_recv)
+        m.asked = True
+        market_call(m, ATTENTION_WANTS_BOOK)
+        return
+    publish_status(m.hub.bus, m.pub.instrument, connection, SCOPE_INSTRUMENT, STATE_LIVE, REASON_CROSSED, ABSENT,
+                   ABSENT, 0, ts_recv)
 
 
 cdef inline void _applied(MarketState* m, uint16_t connection, Event* event, uint8_t kind, int64_t ts_recv,
                           int64_t ts_publish) noexcept nogil:
+    _look_for_cross(m)
     publish_levels(m.hub.bus, &m.pub, connection, event, kind, ts_recv, ts_publish)
     if m.derives_bbo:
         _derive_bbo(m, connection, event, ts_recv, ts_publish)
@@ -131,6 +166,7 @@ cdef void ledger_apply(MarketState* m, Source* source, Event* event, int64_t ts_
                        int64_t ts_publish) noexcept nogil:
     """The book goes on by one message."""
     cdef Source* other = m.sources
+    cdef bint was_crossed = m.pub.flags & FLAG_CROSSED
     if m.verifying:
         ledger_hold(m, source, event, ts_recv)
     _set_levels(m, event)
@@ -141,12 +177,14 @@ cdef void ledger_apply(MarketState* m, Source* source, Event* event, int64_t ts_
         other = other.next
     m.pub.row.deltas += 1
     _applied(m, source.connection, event, KIND_DELTA, ts_recv, ts_publish)
+    _heed_cross(m, source.connection, was_crossed, ts_recv)
 
 
 cdef void ledger_replace(MarketState* m, uint16_t connection, Event* event, int limit, Reason reason, int64_t ts_recv,
                          int64_t ts_publish) noexcept nogil:
     """Make the book what the message says; readers hear of it, and of the change of state if it is one."""
     cdef bint was_live = m.state == STATE_LIVE
+    cdef bint was_crossed = m.pub.flags & FLAG_CROSSED
     book_clear(&m.book)
     if event.n_bids:
         side_prime(&m.book.bids, event.levels[0])
@@ -168,3 +206,4 @@ cdef void ledger_replace(MarketState* m, uint16_t connection, Event* event, int 
         m.pub.row.resyncs += not was_live
         publish_status(m.hub.bus, m.pub.instrument, connection, SCOPE_INSTRUMENT, STATE_LIVE, reason, ABSENT, ABSENT,
                        0, ts_recv)
+    _heed_cross(m, connection, was_crossed, ts_recv)

@@ -204,6 +204,7 @@ cdef class Market:
         source.chain.fallen = ABSENT
         self.state.attached += 1
         source.connection = <uint16_t>connection
+        source.row = self.hub.bus.connection_row(connection)
         if channel == CHANNEL_BOOK:
             source.chain.epoch = self.state.epoch
             source.next = self.state.sources
@@ -361,6 +362,15 @@ cdef class Market:
     def live(self):
         """True while the book is in step with the venue."""
         return self.state.state == STATE_LIVE
+
+    @property
+    def resyncs_crossed(self):
+        """True if the book is dropped and asked for anew when its best bid comes to lie above its best ask."""
+        return self.state.resyncs_crossed
+
+    @resyncs_crossed.setter
+    def resyncs_crossed(self, bint value):
+        self.state.resyncs_crossed = value
 
     @property
     def holding(self):

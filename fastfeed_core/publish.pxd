@@ -24,6 +24,7 @@ cdef struct Publication:
     int64_t ts_event
     int64_t ts_recv
     int64_t ts_publish
+    uint16_t flags                  # crossed or locked: of what is published from the book
     bint dirty                      # in the list of the next flush
     Publication* next_dirty
     Publication* next_image         # all that have an image

@@ -167,7 +167,7 @@ cdef void publish_levels(Publisher* bus, Publication* pub, uint16_t connection, 
     cdef uint32_t total = <uint32_t>(event.n_bids + event.n_asks)
     cdef uint32_t done = 0
     cdef uint32_t pairs, bids
-    cdef uint8_t flags = FLAG_FIRST
+    cdef uint8_t flags = FLAG_FIRST | <uint8_t>pub.flags
     cdef uint64_t length
     while True:
         pairs = min(total - done, bus.pairs_per_record)
@@ -188,7 +188,7 @@ cdef void publish_levels(Publisher* bus, Publication* pub, uint16_t connection, 
         memcpy(<char*>record + sizeof(LevelsRecord), event.levels + 2 * done, 16 * <size_t>pairs)
         ff_ring_commit(&bus.ring, <ff_head*>record, length, kind, flags)
         done += pairs
-        flags = 0
+        flags = <uint8_t>pub.flags
         if done == total:
             break
     pub.sequence = event.last_seq
@@ -251,7 +251,8 @@ cdef void _write_top(Publisher* bus, Publication* pub) noexcept nogil:
     head.ts_recv = pub.ts_recv
     head.ts_publish = pub.ts_publish
     head.as_of = <int64_t>bus.ring.position
-    head.state = pub.state
+    head.state = <uint16_t>pub.state
+    head.flags = pub.flags
     head.complete_bid_px = side_complete_px(&book.bids)
     head.complete_ask_px = side_complete_px(&book.asks)
     if pub.cell_version[slot] != pub.top_version:

@@ -37,6 +37,9 @@ cpdef enum Flag:
     FLAG_LAST = 2
     #: a bbo that was computed from the book
     FLAG_DERIVED = 4
+    #: the best bid is above the best ask, or equal to it
+    FLAG_CROSSED = 8
+    FLAG_LOCKED = 16
 
 cpdef enum State:
     #: no book: waiting for a snapshot
@@ -64,6 +67,8 @@ cpdef enum Reason:
     REASON_NO_DATA = 13
     #: an unchained book was found to differ from the venue's, and replaced
     REASON_REPAIRED = 14
+    #: the best bid has come to lie above the best ask
+    REASON_CROSSED = 15
 
 cpdef enum ScopeCode:
     SCOPE_INSTRUMENT = 0
@@ -243,6 +248,8 @@ cdef struct InstrumentRow:
     int64_t held_lost           #: deltas that found no room
     int64_t repairs             #: times an unchained book was found wrong, and replaced
     int64_t no_data             #: subscriptions that were taken and brought nothing
+    int64_t crossed             #: messages that left the best bid above the best ask
+    int64_t locked              #: ... equal to it
 
 cdef struct ConnectionRow:
     char[64] label              #: venue, product and route
@@ -258,7 +265,12 @@ cdef struct ConnectionRow:
     int64_t wrong_symbol        #: frames of a known topic that name another symbol
     int64_t last_recv           #: ns since the epoch of the last socket read
     int64_t latency_max         #: ns, socket read to ring
-    int64_t[8] _padding
+    int64_t wins                #: messages that it brought first, of instruments with several sources
+    int64_t losses              #: ... that another one had brought
+    int64_t leads               #: ... that it brought first and another one later
+    int64_t lead_sum            #: ns by which it was first, of all of those together
+    int64_t lead_max            #: ns
+    int64_t[3] _padding
 
 #: head of a slot of a top cell; the pairs follow: cells_depth bids, then cells_depth asks
 cdef struct TopHead:
@@ -269,7 +281,8 @@ cdef struct TopHead:
     int64_t as_of               #: ring position up to which the slot has everything
     int64_t complete_bid_px
     int64_t complete_ask_px
-    uint32_t state              #: see State
+    uint16_t state              #: see State
+    uint16_t flags              #: crossed or locked, see Flag
     uint16_t n_bids
     uint16_t n_asks
 

@@ -19,6 +19,8 @@ class Flag(IntEnum):
     FLAG_FIRST = 1
     FLAG_LAST = 2
     FLAG_DERIVED = 4
+    FLAG_CROSSED = 8
+    FLAG_LOCKED = 16
 
 class State(IntEnum):
     STATE_SYNCING = 0
@@ -41,6 +43,7 @@ class Reason(IntEnum):
     REASON_RESTARTED = 12
     REASON_NO_DATA = 13
     REASON_REPAIRED = 14
+    REASON_CROSSED = 15
 
 class ScopeCode(IntEnum):
     SCOPE_INSTRUMENT = 0

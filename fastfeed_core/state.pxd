@@ -9,7 +9,8 @@ from fastfeed_core.book cimport Book
 from fastfeed_core.event cimport TICKER_FIELDS, Bar, Number
 from fastfeed_core.pool cimport Held, Pool
 from fastfeed_core.publish cimport Publication, Publisher
-from fastfeed_core.records cimport State
+from fastfeed_core.race cimport Race
+from fastfeed_core.records cimport ConnectionRow, State
 from fastfeed_core.sync cimport Chain
 
 cdef enum:
@@ -30,6 +31,7 @@ cdef enum Attention:
 cdef struct Source:
     MarketState* market
     uint16_t connection
+    ConnectionRow* row              # of that connection
     Chain chain
     Source* next                    # of the same market's book, or of its quotes
     uint64_t bit                    # that marks what it brought, in `Seen`
@@ -80,10 +82,16 @@ cdef struct MarketState:
     int64_t bbo_number
     int64_t bbo_epoch
     int64_t[4] bbo
+    Race books                      # between the sources of the book, of quotes, of trades
+    Race quotes
+    Race trades
+    bint resyncs_crossed            # a book that becomes crossed is asked for anew
+    int64_t crossed_at              # when that was done last
     RecentIds[RECENT_SETS] recent_trades
     int64_t trade_sequence          # the greatest that came; ABSENT before the first
     Seen[RECENT_LIQUIDATIONS] liquidations
     int liquidation_count
+    int traders                     # sources of the trade channel
     uint64_t liquidators            # bits of the sources that bring them
     unsigned int ticker_has
     Number[TICKER_FIELDS] ticker

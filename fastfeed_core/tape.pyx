@@ -4,7 +4,7 @@ Several sources may bring the same. The first arrival wins: a later copy is told
 whichever the venue gives, and dropped.
 """
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
 from fastfeed_core.event cimport (
@@ -19,6 +19,8 @@ from fastfeed_core.event cimport (
     Deal,
 )
 from fastfeed_core.publish cimport publish_bar, publish_bbo, publish_liquidation, publish_ticker, publish_trade
+from fastfeed_core.race cimport race_lost, race_won
+from fastfeed_core.records cimport FLAG_CROSSED, FLAG_LOCKED
 from fastfeed_core.state cimport RECENT_LIQUIDATIONS, RECENT_SETS, RECENT_WAYS, RecentIds, Seen
 from fastfeed_core.sync cimport Chain
 
@@ -47,6 +49,7 @@ cdef void tape_attach(MarketState* m, Source* source, Channel channel) noexcept 
     """A new source of a channel other than the book's."""
     cdef uint64_t free = ~m.liquidators
     source.chain.epoch = m.bbo_epoch
+    m.traders += channel == CHANNEL_TRADE
     if channel == CHANNEL_BBO:
         source.next = m.quoters
         m.quoters = source
@@ -59,6 +62,7 @@ cdef void tape_detach(MarketState* m, Source* source, Channel channel) noexcept 
     """The source is gone: what it brought is not its own any more, and what it told of restarts goes with it."""
     cdef Source** link = &m.quoters
     cdef int i
+    m.traders -= channel == CHANNEL_TRADE
     m.liquidators &= ~source.bit
     for i in range(RECENT_LIQUIDATIONS):
         m.liquidations[i].sources &= ~source.bit
@@ -108,13 +112,24 @@ cdef bint _is_new_quote(MarketState* m, Chain* chain, const Event* event) noexce
 
 cdef void tape_bbo(Source* source, const Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
     cdef MarketState* m = source.market
+    cdef int64_t number = event.last_seq if event.last_seq != ABSENT else event.ts_event
+    cdef uint8_t flags
+    cdef bint races = number != ABSENT and m.quoters.next != NULL
     if not _is_new_quote(m, &source.chain, event):
+        if races:
+            race_lost(&m.quotes, source.row, number, ts_recv)
         return
+    if races:
+        race_won(&m.quotes, source.row, number, ts_recv)
     m.bbo[0] = event.bid_px
     m.bbo[1] = event.bid_sz
     m.bbo[2] = event.ask_px
     m.bbo[3] = event.ask_sz
-    publish_bbo(m.hub.bus, &m.pub, source.connection, event, ts_recv, ts_publish, 0)
+    if event.bid_px == ABSENT or event.ask_px == ABSENT or event.bid_px < event.ask_px:
+        flags = 0
+    else:
+        flags = FLAG_LOCKED if event.bid_px == event.ask_px else FLAG_CROSSED
+    publish_bbo(m.hub.bus, &m.pub, source.connection, event, ts_recv, ts_publish, flags)
 
 
 cdef inline bint _is_new_trade(MarketState* m, const Deal* deal) noexcept nogil:
@@ -209,6 +224,8 @@ cdef void tape_deals(Route* route, const Event* event, int64_t ts_recv, int64_t 
     cdef const Deal* deal
     cdef Route* its
     cdef MarketState* m
+    cdef int64_t number
+    cdef bint races
     cdef int i
     if event.kind == EVENT_LIQUIDATION:
         _liquidations(route, event, ts_recv, ts_publish)
@@ -224,8 +241,14 @@ cdef void tape_deals(Route* route, const Event* event, int64_t ts_recv, int64_t 
         m = (<Source*>its.source).market
         if deal.sequence > m.trade_sequence:    # absent is less than any
             m.trade_sequence = deal.sequence
+        races = m.traders > 1
+        memcpy(&number, deal.trade_id, 8)
         if _is_new_trade(m, deal):
+            if races:
+                race_won(&m.trades, (<Source*>its.source).row, number, ts_recv)
             _trade(its, event, deal, ts_recv, ts_publish)
+        elif races:
+            race_lost(&m.trades, (<Source*>its.source).row, number, ts_recv)
 
 
 cdef void tape_ticker(Source* source, const Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:

@@ -36,9 +36,17 @@ def shm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def pytest_addoption(parser):
     parser.addoption("--sequences", type=int, default=20, help="random sequences of faults for each venue")
+    parser.addoption(
+        "--race-seconds", type=int, default=8, help="how long one of two connections is killed every second"
+    )
     parser.addoption("--clients", action="store_true", help="also other people's clients against the simulator")
 
 
 @pytest.fixture
 def sequences(request):
     return request.config.getoption("--sequences")
+
+
+@pytest.fixture
+def race_seconds(request):
+    return request.config.getoption("--race-seconds")

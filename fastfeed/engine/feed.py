@@ -24,7 +24,7 @@ from fastfeed.errors import BusBusy, BusFull, ConfigError
 from fastfeed.instrument import Instrument
 from fastfeed.places import Places
 from fastfeed.protocol import Endpoint, Protocol, open_market
-from fastfeed.venues.spec import Channel, rows_for
+from fastfeed.venues.spec import Channel, Options, rows_for
 from fastfeed_core.bus import BusWriter, folder
 from fastfeed_core.market import Hub, Market
 from fastfeed_core.records import Reason, ScopeCode, State
@@ -170,16 +170,19 @@ class _Engine:
     def _open_markets(self, chosen: list[list[Instrument]]) -> dict[str, Market]:
         """One market an instrument, whatever feeds name it; without room for one, the others go on."""
         rows: dict[str, list[Channel]] = {}
+        options: dict[str, Options] = {}
         for feed, listed in zip(self._config.feeds, chosen, strict=True):
             for each in listed:
                 found = rows_for(venues.load(feed.venue), each, feed.channels, feed.options)
                 rows.setdefault(each.name, []).extend(found)
+                if any(row.name == "book" for row in found):
+                    options[each.name] = feed.options
         markets: dict[str, Market] = {}
         for each in (instrument for listed in chosen for instrument in listed):
             if each.name in markets:
                 continue
             try:
-                markets[each.name] = open_market(self._hub, each, rows[each.name])
+                markets[each.name] = open_market(self._hub, each, rows[each.name], options.get(each.name))
             except OSError as error:
                 full = BusFull(self._config.bus.name, each.name, self._writer.image_size)
                 _log.error("instrument left out error=%s (%s)", full, error)

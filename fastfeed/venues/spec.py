@@ -53,6 +53,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     depth_speed: str = "100ms"  # how often the venue sends book deltas, as it writes it; "" for the venue's own default
     snapshot_levels: int = 1000  # levels a side wanted of a book's snapshot; a product that has fewer gives what it has
     bar_interval: str = "1m"  # length of bars: a number and one of s, m, h, d
+    crossed: str = "flag"  # what to do with a book whose best bid is above its best ask: "flag" it, or "resync" as well
     verify_s: int = 60  # an unchained book is held against a fresh snapshot this often, seconds
 
     def form(self, channel: str) -> str:
