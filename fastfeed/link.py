@@ -16,6 +16,7 @@ import msgspec
 
 from fastfeed.config import Reconnect
 from fastfeed.instrument import Instrument
+from fastfeed.pause import SECOND, Backoff, pause
 from fastfeed.requests import Requests
 from fastfeed.venues.spec import Ack, Credentials, Product, Refusal, Topic, Venue
 from fastfeed_core.connection import Connection as ReceivePath
@@ -25,7 +26,6 @@ __all__ = ["Connection", "Link", "Sends", "Subscription"]
 
 _log = logging.getLogger(__name__)
 
-SECOND = 1_000_000_000
 _HOUR = 3600 * SECOND
 
 
@@ -135,13 +135,11 @@ class Link:
             if ts - self.opened_at >= self._reconnect.healthy_s * SECOND:
                 self._failures = 0
         self.wanted = None
-        # The first retry comes at once but for the jitter; the wait then doubles. Full jitter keeps many links from
-        # coming back in step.
-        cap = min(self._reconnect.cap_s, self._reconnect.initial_s * 2 ** min(self._failures, 30))
-        pause = self._random.random() * cap
+        wait = pause(self._failures, Backoff(self._reconnect.initial_s, self._reconnect.cap_s), self._random)
         self._failures += 1
-        self._not_before = ts + int(pause * SECOND)
-        _log.warning("disconnected url=%s reason=%s attempt=%d retry_s=%.2f", self.url, reason, self._failures, pause)
+        self._not_before = ts + wait
+        retry_s = wait / SECOND
+        _log.warning("disconnected url=%s reason=%s attempt=%d retry_s=%.2f", self.url, reason, self._failures, retry_s)
 
     def advance(self, ts: int, sends: Sends) -> None:
         """Ask to be opened when it is time; send what may be sent; give a dead socket up."""

@@ -15,6 +15,7 @@ import msgspec
 
 from fastfeed.errors import FastfeedError, MalformedReply, RateLimited, Recovery
 from fastfeed.instrument import Instrument
+from fastfeed.pause import SECOND, Backoff, pause
 from fastfeed.venues.spec import Call, Product, Venue
 from fastfeed_core.market import Market
 
@@ -22,13 +23,11 @@ __all__ = ["HOLD_S", "REPLY_WITHIN_S", "Budget", "Request", "Snapshots"]
 
 _log = logging.getLogger(__name__)
 
-SECOND = 1_000_000_000
 _MINUTE = 60 * SECOND
 _SHARE = 0.9  # of the venue's budget: other programs may run behind the same address
 HOLD_S = 3.0  # of an unchained book: deltas are held so long before a snapshot is asked for, which can be old
 _IN_FLIGHT = 8  # requests of a product that wait for their replies at a time
-_RETRY_S = 0.25  # doubled with each failure in a row, up to the cap, half of it at random
-_RETRY_CAP_S = 30.0
+_RETRY = Backoff(0.25, 30.0, jitter=0.5)
 REPLY_WITHIN_S = 20
 
 
@@ -220,9 +219,8 @@ class Snapshots:
         job.request = None
         if not keep:
             job.market.abandon_snapshot()
-        pause = min(_RETRY_CAP_S, _RETRY_S * 2 ** min(job.failures, 10))
+        job.not_before = ts + pause(job.failures, _RETRY, self._random)
         job.failures += 1
-        job.not_before = ts + int(pause * (0.5 + self._random.random() / 2) * SECOND)
 
     def _read_used_weight(self, headers: Mapping[str, str], ts: int) -> None:
         wanted = (self._venue.USED_WEIGHT_HEADER or "").lower()

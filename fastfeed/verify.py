@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from fastfeed.errors import RateLimited
 from fastfeed.instrument import Instrument
+from fastfeed.pause import SECOND
 from fastfeed.snapshots import HOLD_S, REPLY_WITHIN_S, Request, Snapshots
 from fastfeed_core.market import Market
 
@@ -22,7 +23,6 @@ __all__ = ["FIRST_DELTA_S", "Silence", "Verifications"]
 
 _log = logging.getLogger(__name__)
 
-SECOND = 1_000_000_000
 FIRST_DELTA_S = 30  # from a live book to its first delta, before the venue is asked whether there should be one
 _HOLD = int(HOLD_S * SECOND)
 _CATCH_UP_S = 2  # the stream gets so long to come up to a snapshot
