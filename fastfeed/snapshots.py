@@ -170,22 +170,28 @@ class Snapshots:
         """Return the request that makes a call."""
         return Request(request_id, "GET", self._rest + call.path, {})
 
-    def error(
+    def heed(
         self, status: int, headers: Mapping[str, str], body: bytes, instrument: Instrument, ts: int
-    ) -> FastfeedError:
-        """Return what a reply with a status other than 200 means."""
-        return self._venue.read_rest_error(status, headers, body, instrument.name, ts)
+    ) -> FastfeedError | None:
+        """Take what a reply says of the budget, and return what a status other than 200 means."""
+        self._read_used_weight(headers, ts)
+        if status == 200:
+            return None
+        error = self._venue.read_rest_error(status, headers, body, instrument.name, ts)
+        if isinstance(error, RateLimited):
+            self.budget.block(error.retry_after_s, ts)
+        return error
 
     def reply(self, request_id: int, body: bytes, status: int, headers: Mapping[str, str], ts: int) -> bool:
         """Take the reply to a request; False if it is none of ours (any more). Status 0: it could not be made."""
         job = self._in_flight.pop(request_id, None)
         if job is None:
             return False
-        self._read_used_weight(headers, ts)
-        if status == 200:
+        error = self.heed(status, headers, body, job.instrument, ts)
+        if error is None:
             self._apply(job, body, ts)
         else:
-            self._refuse(job, self.error(status, headers, body, job.instrument, ts), ts)
+            self._refuse(job, error, ts)
         return True
 
     def _apply(self, job: _Job, body: bytes, ts: int) -> None:
@@ -207,8 +213,6 @@ class Snapshots:
 
     def _refuse(self, job: _Job, error: FastfeedError, ts: int) -> None:
         _log.warning("snapshot failed instrument=%s error=%s", job.instrument.name, error)
-        if isinstance(error, RateLimited):
-            self.budget.block(error.retry_after_s, ts)
         if error.recovery is Recovery.STOP:
             # The venue does not know the instrument: asking again soon only costs budget.
             job.failures = max(job.failures, 8)

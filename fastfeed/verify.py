@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import NamedTuple
 
-from fastfeed.errors import RateLimited
 from fastfeed.instrument import Instrument
 from fastfeed.pause import SECOND
 from fastfeed.snapshots import HOLD_S, REPLY_WITHIN_S, Request, Snapshots
@@ -168,11 +167,9 @@ class Verifications:
         if watch is None:
             return False
         watch.request = None
-        if status != 200:
-            error = self._snapshots.error(status, headers, body, watch.instrument, ts)
+        error = self._snapshots.heed(status, headers, body, watch.instrument, ts)
+        if error is not None:
             _log.warning("verification failed instrument=%s error=%s", watch.instrument.name, error)
-            if isinstance(error, RateLimited):
-                self._snapshots.budget.block(error.retry_after_s, ts)
             self._again(watch, ts)
         else:
             watch.until = ts + _CATCH_UP_S * SECOND

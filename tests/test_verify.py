@@ -6,8 +6,8 @@ import pytest
 from fakevenue import UNCHAINED, FakeVenue, Talk
 
 
-def unchained(monkeypatch, count: int = 1, **options) -> Talk:
-    talk = Talk(monkeypatch, FakeVenue(**UNCHAINED), count, verify_s=60, **options)
+def unchained(monkeypatch, count: int = 1, venue: FakeVenue | None = None, **options) -> Talk:
+    talk = Talk(monkeypatch, venue or FakeVenue(**UNCHAINED), count, verify_s=60, **options)
     talk.accept()
     talk.wait(3.5)
     for number, request in enumerate(talk.requested()):
@@ -195,6 +195,23 @@ def test_one_instrument_whose_snapshot_is_refused_does_not_keep_others_from_bein
             seen.add(request.url)
             talk.reply(request, 0, status=400 if "C1" in request.url else 500)
     assert {url.rpartition("/")[2] for url in seen} == {"C0USDT", "C1USDT"}
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "pause"), [(200, {"x-used": "6000"}, 60), (429, {}, 30)], ids=["used up", "refused"]
+)
+def test_what_a_reply_to_a_verification_says_of_the_budget_holds_for_snapshots(monkeypatch, status, headers, pause):
+    venue = FakeVenue(**UNCHAINED)
+    venue.USED_WEIGHT_HEADER = "X-Used"
+    talk = unchained(monkeypatch, venue=venue)
+    request = verification(talk)
+    talk.feed.reply(request, b'{"lastUpdateId":10,"bids":[],"asks":[]}', status, headers, talk.now)
+    talk.stream("refused")
+    assert not talk.live
+    talk.wait(pause - 1)
+    assert talk.requested() == []
+    talk.wait(2)
+    assert len(talk.requested()) == 1
 
 
 def test_verifications_spread_over_the_interval_and_keep_the_budget(monkeypatch):
