@@ -56,11 +56,11 @@ class Budget:
             self._total -= self._spent.popleft()[1]
         return self._total
 
-    def take(self, weight: int, ts: int) -> bool:
-        """Spend `weight` if it may be spent now."""
+    def take(self, weight: int, ts: int, share: float = 1.0) -> bool:
+        """Spend `weight` if it may be spent now, and no more than `share` of all that may be is spent then."""
         # A single call above the limit is let through when nothing else was spent: it could never be made otherwise.
         used = self.used(ts)
-        if ts < self.blocked_until or (used and used + weight > self.limit):
+        if ts < self.blocked_until or (used and used + weight > self.limit * share):
             return False
         self._add(weight, ts)
         return True
@@ -153,7 +153,7 @@ class Snapshots:
                 return
             if job.request is not None or ts < job.not_before:
                 continue
-            call = self.call(job.instrument)
+            call = self.call(job.instrument, self.levels)
             if not self.budget.take(call.weight, ts):
                 return
             job.request = self._next_id()
@@ -162,9 +162,13 @@ class Snapshots:
             job.market.expect_snapshot()
             requests.append(self.request(job.request, call))
 
-    def call(self, instrument: Instrument) -> Call:
-        """Return the call for an instrument's snapshot."""
-        return self._venue.snapshot(instrument, self.levels)
+    def size(self, levels: int) -> int:
+        """Return how many levels a side the smallest snapshot with `levels` has, of at most as many as are wanted."""
+        return self._product.snapshot_size(min(levels, self.levels)).levels
+
+    def call(self, instrument: Instrument, levels: int) -> Call:
+        """Return the call for a snapshot of an instrument, of a size that there is."""
+        return self._venue.snapshot(instrument, levels)
 
     def request(self, request_id: int, call: Call) -> Request:
         """Return the request that makes a call."""

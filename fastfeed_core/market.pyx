@@ -332,19 +332,24 @@ cdef class Market:
         keep_reply(m, event, limit, REASON_REPAIRED, ts_recv)
         return "repaired"
 
-    def has_moved_on(self, Decoder decoder not None, bytes body not None, int limit):
-        """Return True if the book in a reply is later than this one, and another; errors as of `apply_snapshot`.
+    def compare(self, Decoder decoder not None, bytes body not None, int limit):
+        """Return whether the book in a reply is this one; arguments and errors as of `apply_snapshot`.
 
-        A later sequence alone says nothing: venues count what happens elsewhere, or the time of the reply.
+        Returns
+        -------
+        "same" (not later than this one), "later" (by its sequence, but the same as far as both go: venues count what
+        happens elsewhere, or the time of the reply), or "other"
         """
         cdef MarketState* m = self.state
         cdef Book* shadow
         self._decode(decoder, body)
         if m.sequence == ABSENT or self.hub.event.last_seq <= m.sequence:
-            return False
+            return "same"
         shadow = self.hub.shadow_book()
         _fill(shadow, &self.hub.event, limit)
-        return not (_same(&m.book.bids, &shadow.bids) and _same(&m.book.asks, &shadow.asks))
+        if _same(&m.book.bids, &shadow.bids) and _same(&m.book.asks, &shadow.asks):
+            return "later"
+        return "other"
 
     def drop(self, int reason, int64_t ts):
         """The book cannot be trusted: readers are told why."""
