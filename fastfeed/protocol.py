@@ -39,7 +39,7 @@ from fastfeed.venues.spec import (
     rows_for,
 )
 from fastfeed_core.connection import Connection as ReceivePath
-from fastfeed_core.market import Hub, Market
+from fastfeed_core.market import Attention, Hub, Market
 from fastfeed_core.message import INSTRUMENT_STATUSES
 from fastfeed_core.records import Reason, ScopeCode, State
 from fastfeed_core.status import describe
@@ -48,9 +48,6 @@ __all__ = ["Endpoint", "Protocol", "open_market"]
 
 _log = logging.getLogger(__name__)
 
-_GAP = 2  # bits of Market's call for attention
-_HELD_LOST = 4
-_REFUSED = 8
 _NONE = -1
 
 
@@ -274,12 +271,12 @@ class Protocol:
             if instrument is None:
                 self._hub.call(market, flags)  # another venue's machine has it
                 continue
-            if flags & _GAP:
+            if flags & Attention.GAP:
                 gap = SequenceGap(self._venue.ID, instrument.name, expected, received)
                 self._report(instrument.name, "gap", str(gap))
-            if flags & _HELD_LOST:
+            if flags & Attention.HELD_LOST:
                 self._report(instrument.name, "held", f"no room to hold deltas of {instrument.name}")
-            if flags & _REFUSED:
+            if flags & Attention.REFUSED:
                 self._report(instrument.name, "refused", f"a message of {instrument.name} was refused")
             if not market.live and market.source_count:
                 self._books[self._venue.product_of(instrument).name].want(market, instrument, ts)

@@ -1,9 +1,16 @@
+from enum import IntFlag
 from typing import Literal, Self
 
 from typing_extensions import disjoint_base
 
 from fastfeed_core.bus import BusWriter
 from fastfeed_core.decoder import Decoder
+
+class Attention(IntFlag):
+    WANTS_BOOK = 1
+    GAP = 2
+    HELD_LOST = 4
+    REFUSED = 8
 
 @disjoint_base
 class Hub:

@@ -32,11 +32,30 @@ from fastfeed_core.records cimport (
     STATE_SYNCING,
     Reason,
 )
-from fastfeed_core.state cimport MarketState, Source, market_call
+from fastfeed_core.state cimport (
+    ATTENTION_GAP,
+    ATTENTION_HELD_LOST,
+    ATTENTION_REFUSED,
+    ATTENTION_WANTS_BOOK,
+    MarketState,
+    Source,
+    market_call,
+)
 from fastfeed_core.status cimport OK
 from fastfeed_core.tape cimport tape_attach, tape_detach, tape_forget
 
+from enum import IntFlag
+
 from fastfeed_core.status import describe
+
+
+class Attention(IntFlag):
+    """Why a market called for attention."""
+
+    WANTS_BOOK = ATTENTION_WANTS_BOOK       # there is something to begin a book with, or it is lost
+    GAP = ATTENTION_GAP
+    HELD_LOST = ATTENTION_HELD_LOST         # no room to hold deltas for a snapshot to come
+    REFUSED = ATTENTION_REFUSED             # a message of the book's channel could not be read
 
 
 cdef void _fill(Book* book, const Event* event, int limit) noexcept:
@@ -103,7 +122,10 @@ cdef class Hub:
         publisher_flush(&self.bus.publisher)
 
     def attention(self):
-        """Return [(market, flags, expected, received)] of the markets that called for it, and forget the calls."""
+        """Return [(market, flags, expected, received)] of the markets that called for it, and forget the calls.
+
+        `flags` are bits of `Attention`; the sequences are those of the last gap.
+        """
         cdef MarketState* m
         cdef list out = []
         while self.state.attention != NULL:
