@@ -11,16 +11,14 @@ from fastfeed_core.book cimport (
     book_clear,
     book_free,
     book_init,
-    side_apply,
     side_complete_px,
-    side_limit,
     walk_begin,
     walk_next,
 )
 from fastfeed_core.decoder cimport Decoder
 from fastfeed_core.event cimport ABSENT, CHANNEL_BOOK, Channel, Event, event_begin, event_free, event_init
 from fastfeed_core.keeper cimport keep_forget_source, keep_reply
-from fastfeed_core.ledger cimport ledger_drop, ledger_release
+from fastfeed_core.ledger cimport ledger_drop, ledger_fill, ledger_release
 from fastfeed_core.pool cimport Held, pool_close, pool_init, pool_load
 from fastfeed_core.publish cimport publish_status, publisher_flush, publisher_forget
 from fastfeed_core.records cimport (
@@ -56,16 +54,6 @@ class Attention(IntFlag):
     GAP = ATTENTION_GAP
     HELD_LOST = ATTENTION_HELD_LOST         # no room to hold deltas for a snapshot to come
     REFUSED = ATTENTION_REFUSED             # a message of the book's channel could not be read
-
-
-cdef void _fill(Book* book, const Event* event, int limit) noexcept:
-    """Set the levels of a message; a snapshot of `limit` levels a side is complete down to its last."""
-    side_apply(&book.bids, event.levels, event.n_bids)
-    side_apply(&book.asks, event.levels + 2 * event.n_bids, event.n_asks)
-    if 0 < limit <= event.n_bids:
-        side_limit(&book.bids, event.levels[2 * event.n_bids - 2])
-    if 0 < limit <= event.n_asks:
-        side_limit(&book.asks, event.levels[2 * (event.n_bids + event.n_asks) - 2])
 
 
 cdef bint _same(const Side* one, const Side* other) noexcept:
@@ -339,12 +327,12 @@ cdef class Market:
         if sequence > m.sequence and not final:
             return "ahead"
         shadow = self.hub.shadow_book()
-        _fill(shadow, event, limit)
+        ledger_fill(shadow, event, limit)
         held = m.first_held
         while held != NULL:
             if held.last_seq > sequence:
                 pool_load(held, event)
-                _fill(shadow, event, 0)
+                ledger_fill(shadow, event, 0)
             held = held.next
         if _same(&m.book.bids, &shadow.bids) and _same(&m.book.asks, &shadow.asks):
             self.end_verifying()
@@ -368,7 +356,7 @@ cdef class Market:
         if m.sequence == ABSENT or self.hub.event.last_seq <= m.sequence:
             return "same"
         shadow = self.hub.shadow_book()
-        _fill(shadow, &self.hub.event, limit)
+        ledger_fill(shadow, &self.hub.event, limit)
         if _same(&m.book.bids, &shadow.bids) and _same(&m.book.asks, &shadow.asks):
             return "later"
         return "other"
