@@ -28,6 +28,7 @@ from fastfeed.venues.spec import (
     Channel,
     Credentials,
     InstrumentStatus,
+    Limits,
     Options,
     Pong,
     Product,
@@ -72,6 +73,21 @@ def open_market(hub: Hub, instrument: Instrument, rows: Iterable[Channel]) -> Ma
     tick = instrument.to_px(instrument.tick_size)
     derived = any(each.derived for each in rows)
     return Market(hub, row, instrument.px_exp, instrument.sz_exp, tick, book, derived)
+
+
+def _split(topics: Iterable[list[Subscription]], limits: Limits, notices: int) -> list[list[Subscription]]:
+    """Return what each connection subscribes to, with room for notices on the first; neighbours stay together."""
+    parts: list[list[Subscription]] = [[]]
+    room, books = max(limits.topics_per_connection - notices, 1), limits.books_per_connection
+    for feeds in topics:
+        is_book = any(each.channel == "book" for each in feeds)
+        if room == 0 or (is_book and books == 0):
+            parts.append([])
+            room, books = limits.topics_per_connection, limits.books_per_connection
+        parts[-1] += feeds
+        room -= 1
+        books -= is_book
+    return parts
 
 
 class Protocol:
@@ -180,10 +196,7 @@ class Protocol:
         notices: list[Topic],
         copies: int,
     ) -> None:
-        topics = list(by_text.values())
-        size = product.limits.topics_per_connection
-        first = max(size - len(notices), 1)
-        parts = [topics[:first], *(topics[start : start + size] for start in range(first, len(topics), size))]
+        parts = _split(by_text.values(), product.limits, len(notices))
         sent = self._sent.setdefault(product.name, deque()) if product.limits.sends_shared else None
         for (number, part), copy in itertools.product(enumerate(parts), range(copies)):
             row = self._hub.bus.add_connection(f"{self._venue.ID} {product.name} {path} {number}.{copy}")
@@ -192,7 +205,7 @@ class Protocol:
                 product,
                 row,
                 url,
-                [each for feeds in part for each in feeds],
+                part,
                 notices if number == 0 else (),
                 self._reconnect,
                 self._credentials,
