@@ -14,6 +14,7 @@ import msgspec
 
 from fastfeed.instrument import Instrument
 from fastfeed.lifecycle import Happening, Phase, after
+from fastfeed.pause import SECOND
 from fastfeed.requests import Requests
 from fastfeed.venues.spec import Product, Topic, Venue
 from fastfeed_core.connection import Connection as ReceivePath
@@ -21,7 +22,6 @@ from fastfeed_core.market import Market
 
 __all__ = ["Attempt", "Connection", "Sends", "Subscription"]
 
-SECOND = 1_000_000_000
 _HOUR = 3600 * SECOND
 _OVERLAP_S = 2.0  # how long two feed at least: what was sent before the last answer is here by then, on both
 

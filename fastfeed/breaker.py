@@ -8,9 +8,10 @@ from __future__ import annotations
 from random import Random
 from typing import Literal
 
+from fastfeed.pause import SECOND, Backoff, pause
+
 __all__ = ["Breaker"]
 
-SECOND = 1_000_000_000
 _PROBE_WITHIN_S = 60  # a probe that nobody hears of any more has failed
 
 
@@ -26,8 +27,7 @@ class Breaker:
     def __init__(self, random: Random, failures: int = 5, pause_s: float = 1.0, cap_s: float = 5.0) -> None:
         self._random = random
         self._most = failures
-        self._pause_s = pause_s
-        self._cap_s = cap_s
+        self._backoff = Backoff(pause_s, cap_s, 0.5)
         self._failures = 0
         self._opened = 0  # times in a row
         self._until = 0
@@ -61,7 +61,6 @@ class Breaker:
         probed = self._probe is not None
         if not probed and (self._opened or self._failures < self._most):
             return  # one that was on its way when it opened says nothing new
-        pause = min(self._cap_s, self._pause_s * 2 ** min(self._opened, 30))
+        self._until = ts + pause(self._opened, self._backoff, self._random)
         self._opened += 1
-        self._until = ts + int(pause * (0.5 + self._random.random() / 2) * SECOND)
         self._probe = None

@@ -88,9 +88,8 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True):
     verify_s: Annotated[int, msgspec.Meta(ge=1, le=86400)] = Options().verify_s
     crossed: Literal["flag", "resync"] = "flag"  # of a book whose best bid comes to lie above its best ask
     sandbox: bool = False
-    credentials: str | None = (
-        None  # NAME: what logs in is in the environment, as NAME_KEY, NAME_SECRET, NAME_PASSPHRASE
-    )
+    # NAME: what logs in is in the environment, as NAME_KEY, NAME_SECRET, NAME_PASSPHRASE
+    credentials: str | None = None
     endpoints: Endpoints = Endpoints()
 
     @property

@@ -14,6 +14,7 @@ from random import Random
 from fastfeed.attempt import Attempt, Connection, Sends, Subscription
 from fastfeed.config import Reconnect
 from fastfeed.lifecycle import Happening, Phase
+from fastfeed.pause import SECOND, Backoff, pause
 from fastfeed.places import Place
 from fastfeed.reports import is_told
 from fastfeed.requests import Requests
@@ -25,7 +26,6 @@ __all__ = ["Link"]
 
 _log = logging.getLogger(__name__)
 
-SECOND = 1_000_000_000
 _RELIEF_WITHIN_S = 60  # for a successor to be in step; then the old one goes on for as long as the venue lets it
 _ROLL_AGAIN_S = 300  # after that
 _ROLL_EARLY = 0.1  # of its lifetime, at most: a connection is replaced at a moment of its own within this
@@ -121,16 +121,19 @@ class Link:
             self._relief_until = None
         if began is not None and ts - began >= self._reconnect.healthy_s * SECOND:
             self._failures = 0
-        # The first retry comes at once; then the wait doubles. Full jitter keeps many links from coming back in step.
-        pause = 0.0
+        wait = 0  # the first retry comes at once
         if self._failures:
-            cap = min(self._reconnect.cap_s, self._reconnect.initial_s * 2 ** min(self._failures - 1, 30))
-            pause = self._random.random() * cap
+            wait = pause(self._failures - 1, Backoff(self._reconnect.initial_s, self._reconnect.cap_s), self._random)
         self._failures += 1
-        self._not_before = ts + int(pause * SECOND)
+        self._not_before = ts + wait
         level = logging.WARNING if is_told(self._failures) else logging.DEBUG
         _log.log(
-            level, "disconnected url=%s reason=%s attempt=%d retry_s=%.2f", self.url, reason, self._failures, pause
+            level,
+            "disconnected url=%s reason=%s attempt=%d retry_s=%.2f",
+            self.url,
+            reason,
+            self._failures,
+            wait / SECOND,
         )
 
     def relieve(self, attempt: Attempt, reason: str, ts: int) -> bool:

@@ -11,11 +11,11 @@ from random import Random
 from urllib.parse import urlsplit
 
 from fastfeed.breaker import Breaker
+from fastfeed.pause import SECOND
 from fastfeed.venues.spec import Limits
 
 __all__ = ["Place", "Places", "Window"]
 
-SECOND = 1_000_000_000
 _SLACK = 1.1  # what leaves us evenly can arrive in less time than it took to leave
 
 

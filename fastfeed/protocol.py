@@ -32,6 +32,7 @@ from fastfeed.venues.spec import (
     Channel,
     Credentials,
     InstrumentStatus,
+    Limits,
     Options,
     Pong,
     Product,
@@ -43,7 +44,7 @@ from fastfeed.venues.spec import (
     rows_for,
 )
 from fastfeed_core.connection import Connection as ReceivePath
-from fastfeed_core.market import Hub, Market
+from fastfeed_core.market import Attention, Hub, Market
 from fastfeed_core.message import INSTRUMENT_STATUSES
 from fastfeed_core.records import Reason, ScopeCode, State
 from fastfeed_core.status import describe
@@ -52,9 +53,6 @@ __all__ = ["Endpoint", "Protocol", "open_market"]
 
 _log = logging.getLogger(__name__)
 
-_GAP = 2  # bits of Market's call for attention
-_HELD_LOST = 4
-_REFUSED = 8
 _NONE = -1
 
 
@@ -81,6 +79,21 @@ def open_market(hub: Hub, instrument: Instrument, rows: Iterable[Channel], optio
     market = Market(hub, row, instrument.px_exp, instrument.sz_exp, tick, book, derived)
     market.resyncs_crossed = options is not None and options.crossed == "resync"
     return market
+
+
+def _split(topics: Iterable[list[Subscription]], limits: Limits, notices: int) -> list[list[Subscription]]:
+    """Return what each connection subscribes to, with room for notices on the first; neighbours stay together."""
+    parts: list[list[Subscription]] = [[]]
+    room, books = max(limits.topics_per_connection - notices, 1), limits.books_per_connection
+    for feeds in topics:
+        is_book = any(each.channel == "book" for each in feeds)
+        if room == 0 or (is_book and books == 0):
+            parts.append([])
+            room, books = limits.topics_per_connection, limits.books_per_connection
+        parts[-1] += feeds
+        room -= 1
+        books -= is_book
+    return parts
 
 
 class Protocol:
@@ -192,10 +205,7 @@ class Protocol:
         notices: list[Topic],
         copies: int,
     ) -> None:
-        topics = list(by_text.values())
-        size = product.limits.topics_per_connection
-        first = max(size - len(notices), 1)
-        parts = [topics[:first], *(topics[start : start + size] for start in range(first, len(topics), size))]
+        parts = _split(by_text.values(), product.limits, len(notices))
         sent = self._sent.setdefault(product.name, deque()) if product.limits.sends_shared else None
         for (number, part), copy in itertools.product(enumerate(parts), range(copies)):
             label = f"{self._venue.ID} {product.name} {path} {number}.{copy}"
@@ -204,7 +214,7 @@ class Protocol:
                 product,
                 partial(self._hub.bus.add_connection, label),
                 url,
-                [each for feeds in part for each in feeds],
+                part,
                 notices if number == 0 else (),
                 self._reconnect,
                 self._credentials,
@@ -296,12 +306,12 @@ class Protocol:
             if instrument is None:
                 self._hub.call(market, flags)  # another venue's machine has it
                 continue
-            if flags & _GAP:
+            if flags & Attention.GAP:
                 gap = SequenceGap(self._venue.ID, instrument.name, expected, received)
                 self._reports.tell(instrument.name, "gap", str(gap))
-            if flags & _HELD_LOST:
+            if flags & Attention.HELD_LOST:
                 self._reports.tell(instrument.name, "held", f"no room to hold deltas of {instrument.name}")
-            if flags & _REFUSED:
+            if flags & Attention.REFUSED:
                 self._reports.tell(instrument.name, "refused", f"a message of {instrument.name} was refused")
             if not market.live and market.source_count:
                 self._books[self._venue.product_of(instrument).name].want(market, instrument, ts)

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
+from fastfeed.pause import SECOND
 from fastfeed.venues.spec import Ack, Credentials, Product, Refusal, Topic, Venue
 
 __all__ = ["Requests"]
 
-SECOND = 1_000_000_000
 _ANSWER_WITHIN_S = 10
 
 

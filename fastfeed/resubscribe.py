@@ -10,6 +10,7 @@ from collections.abc import Callable
 from random import Random
 
 from fastfeed.instrument import Instrument
+from fastfeed.pause import SECOND, Backoff, pause
 from fastfeed_core.market import Market
 from fastfeed_core.records import Reason
 
@@ -17,11 +18,9 @@ __all__ = ["FIRST_DATA_S", "Resubscribes"]
 
 _log = logging.getLogger(__name__)
 
-SECOND = 1_000_000_000
 FIRST_DATA_S = 15  # from the venue's answer to a live book; venues send their snapshot within a second
 _SETTLE_S = 1.0  # deltas may overtake their snapshot: a subscription this young is left alone
-_RETRY_S = 0.5  # doubled with each failure in a row, up to the cap, half of it at random
-_RETRY_CAP_S = 30.0
+_RETRY = Backoff(0.5, 30.0, jitter=0.5)
 
 
 class _Job:
@@ -83,7 +82,6 @@ class Resubscribes:
                 self._again(job.instrument)
 
     def _retry(self, job: _Job, ts: int) -> None:
-        pause = min(_RETRY_CAP_S, _RETRY_S * 2 ** min(job.failures, 10))
-        job.failures += 1
         job.until = None
-        job.due = ts + int(pause * (0.5 + self._random.random() / 2) * SECOND)
+        job.due = ts + pause(job.failures, _RETRY, self._random)
+        job.failures += 1

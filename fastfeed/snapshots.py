@@ -15,6 +15,7 @@ import msgspec
 
 from fastfeed.errors import FastfeedError, MalformedReply, RateLimited, Recovery
 from fastfeed.instrument import Instrument
+from fastfeed.pause import SECOND, Backoff, pause
 from fastfeed.venues.spec import Call, Product, Venue
 from fastfeed_core.market import Market
 
@@ -22,13 +23,11 @@ __all__ = ["HOLD_S", "REPLY_WITHIN_S", "Budget", "Request", "Snapshots"]
 
 _log = logging.getLogger(__name__)
 
-SECOND = 1_000_000_000
 _MINUTE = 60 * SECOND
 _SHARE = 0.9  # of the venue's budget: other programs may run behind the same address
 HOLD_S = 3.0  # of an unchained book: deltas are held so long before a snapshot is asked for, which can be old
 _IN_FLIGHT = 8  # requests of a product that wait for their replies at a time
-_RETRY_S = 0.25  # doubled with each failure in a row, up to the cap, half of it at random
-_RETRY_CAP_S = 30.0
+_RETRY = Backoff(0.25, 30.0, jitter=0.5)
 REPLY_WITHIN_S = 20
 
 
@@ -57,11 +56,11 @@ class Budget:
             self._total -= self._spent.popleft()[1]
         return self._total
 
-    def take(self, weight: int, ts: int) -> bool:
-        """Spend `weight` if it may be spent now."""
+    def take(self, weight: int, ts: int, share: float = 1.0) -> bool:
+        """Spend `weight` if it may be spent now, and no more than `share` of all that may be is spent then."""
         # A single call above the limit is let through when nothing else was spent: it could never be made otherwise.
         used = self.used(ts)
-        if ts < self.blocked_until or (used and used + weight > self.limit):
+        if ts < self.blocked_until or (used and used + weight > self.limit * share):
             return False
         self._add(weight, ts)
         return True
@@ -154,7 +153,7 @@ class Snapshots:
                 return
             if job.request is not None or ts < job.not_before:
                 continue
-            call = self.call(job.instrument)
+            call = self.call(job.instrument, self.levels)
             if not self.budget.take(call.weight, ts):
                 return
             job.request = self._next_id()
@@ -163,30 +162,40 @@ class Snapshots:
             job.market.expect_snapshot()
             requests.append(self.request(job.request, call))
 
-    def call(self, instrument: Instrument) -> Call:
-        """Return the call for an instrument's snapshot."""
-        return self._venue.snapshot(instrument, self.levels)
+    def size(self, levels: int) -> int:
+        """Return how many levels a side the smallest snapshot with `levels` has, of at most as many as are wanted."""
+        return self._product.snapshot_size(min(levels, self.levels)).levels
+
+    def call(self, instrument: Instrument, levels: int) -> Call:
+        """Return the call for a snapshot of an instrument, of a size that there is."""
+        return self._venue.snapshot(instrument, levels)
 
     def request(self, request_id: int, call: Call) -> Request:
         """Return the request that makes a call."""
         return Request(request_id, "GET", self._rest + call.path, {})
 
-    def error(
+    def heed(
         self, status: int, headers: Mapping[str, str], body: bytes, instrument: Instrument, ts: int
-    ) -> FastfeedError:
-        """Return what a reply with a status other than 200 means."""
-        return self._venue.read_rest_error(status, headers, body, instrument.name, ts)
+    ) -> FastfeedError | None:
+        """Take what a reply says of the budget, and return what a status other than 200 means."""
+        self._read_used_weight(headers, ts)
+        if status == 200:
+            return None
+        error = self._venue.read_rest_error(status, headers, body, instrument.name, ts)
+        if isinstance(error, RateLimited):
+            self.budget.block(error.retry_after_s, ts)
+        return error
 
     def reply(self, request_id: int, body: bytes, status: int, headers: Mapping[str, str], ts: int) -> bool:
         """Take the reply to a request; False if it is none of ours (any more). Status 0: it could not be made."""
         job = self._in_flight.pop(request_id, None)
         if job is None:
             return False
-        self._read_used_weight(headers, ts)
-        if status == 200:
+        error = self.heed(status, headers, body, job.instrument, ts)
+        if error is None:
             self._apply(job, body, ts)
         else:
-            self._refuse(job, self.error(status, headers, body, job.instrument, ts), ts)
+            self._refuse(job, error, ts)
         return True
 
     def _apply(self, job: _Job, body: bytes, ts: int) -> None:
@@ -208,8 +217,6 @@ class Snapshots:
 
     def _refuse(self, job: _Job, error: FastfeedError, ts: int) -> None:
         _log.warning("snapshot failed instrument=%s error=%s", job.instrument.name, error)
-        if isinstance(error, RateLimited):
-            self.budget.block(error.retry_after_s, ts)
         if error.recovery is Recovery.STOP:
             # The venue does not know the instrument: asking again soon only costs budget.
             job.failures = max(job.failures, 8)
@@ -220,9 +227,8 @@ class Snapshots:
         job.request = None
         if not keep:
             job.market.abandon_snapshot()
-        pause = min(_RETRY_CAP_S, _RETRY_S * 2 ** min(job.failures, 10))
+        job.not_before = ts + pause(job.failures, _RETRY, self._random)
         job.failures += 1
-        job.not_before = ts + int(pause * (0.5 + self._random.random() / 2) * SECOND)
 
     def _read_used_weight(self, headers: Mapping[str, str], ts: int) -> None:
         wanted = (self._venue.USED_WEIGHT_HEADER or "").lower()

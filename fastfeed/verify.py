@@ -1,8 +1,9 @@
 """Hold live books against fresh snapshots, where nothing in the stream shows that a message was lost.
 
 Two kinds of book need it. An unchained one (its deltas have no sequence that shows a hole) is compared every so often,
-and repaired. One whose subscription never brought a message is looked at once: if the venue's book has moved on, the
-subscription is dead, though the venue took it. Sans-I/O; times are ns since the epoch.
+and repaired. One whose subscription has not brought a message yet is looked at, less and less often while the market is
+as quiet as its stream: if the venue's book has moved on, the subscription is dead, though the venue took it. Sans-I/O;
+times are ns since the epoch.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import NamedTuple
 
-from fastfeed.errors import RateLimited
 from fastfeed.instrument import Instrument
+from fastfeed.pause import SECOND
 from fastfeed.snapshots import HOLD_S, REPLY_WITHIN_S, Request, Snapshots
 from fastfeed_core.market import Market
 
@@ -22,8 +23,11 @@ __all__ = ["FIRST_DELTA_S", "Silence", "Verifications"]
 
 _log = logging.getLogger(__name__)
 
-SECOND = 1_000_000_000
 FIRST_DELTA_S = 30  # from a live book to its first delta, before the venue is asked whether there should be one
+_QUIET_CAP_S = 600  # ... and doubled up to this while the venue's book is found to be as quiet
+_LOOK_LEVELS = 100  # a side: a quiet book is looked at often, and a small snapshot costs a tenth of a whole one
+_SHARE = 0.5  # of the budget: snapshots of books that are lost always find room
+_IN_FLIGHT = 4  # ... also among the requests that are under way
 _HOLD = int(HOLD_S * SECOND)
 _CATCH_UP_S = 2  # the stream gets so long to come up to a snapshot
 _RETRY_S = 5
@@ -47,11 +51,14 @@ class _Watch:
         "held_since",
         "instrument",
         "key",
+        "levels",
         "market",
+        "quiet",
         "request",
         "silence",
         "since",
         "until",
+        "whole",
     )
 
     def __init__(
@@ -65,7 +72,10 @@ class _Watch:
         self.due = due
         self.held_since: int | None = None  # of an unchained book: copies of its deltas are held for the snapshot
         self.doubted = False  # something was lost since the snapshot was asked for
+        self.quiet = 0  # looks in a row that found the venue's book to be ours
+        self.whole = False  # the next look is at all levels
         self.request: int | None = None
+        self.levels = 0  # a side, of the snapshot that was asked for
         self.since = 0
         self.body: bytes | None = None  # a snapshot that the stream has still to come up to
         self.until = 0
@@ -92,6 +102,7 @@ class Verifications:
     def __init__(self, snapshots: Snapshots, every_s: float, random: Random, next_id: Callable[[], int]) -> None:
         self._snapshots = snapshots
         self._every = int(every_s * SECOND)
+        self._look_levels = snapshots.size(_LOOK_LEVELS)
         self._random = random
         self._next_id = next_id
         self._watches: dict[tuple[str, int], _Watch] = {}
@@ -136,6 +147,7 @@ class Verifications:
 
     def advance(self, ts: int, requests: deque[Request]) -> None:
         """Append the requests that are due to `requests`."""
+        due: list[_Watch] = []
         for key, watch in list(self._watches.items()):
             if watch.silence is not None and not watch.silence.lasts():
                 self._drop(key)
@@ -144,23 +156,39 @@ class Verifications:
                     self._again(watch, ts)
             elif watch.body is not None:
                 self._compare(watch, watch.body, ts, ts >= watch.until)
-            elif ts < watch.step_due() or not watch.market.live or self._snapshots.busy(ts):
+            elif not watch.market.live:
+                continue
+            elif watch.quiet and watch.began != watch.market.sequence:
+                watch.quiet = 0  # another connection moved the book on, and this one has a moment to follow
+                watch.due = min(watch.due, ts + FIRST_DELTA_S * SECOND)
+            elif ts < watch.step_due() or self._snapshots.busy(ts):
                 continue
             elif watch.silence is None and watch.held_since is None:
                 if watch.market.begin_verifying():
                     watch.held_since = ts
+            elif watch.silence is not None and watch.began != watch.market.sequence and watch.began is not None:
+                self._end(watch, watch.silence, ts, False)  # another connection moved the book on
             else:
-                if watch.silence is not None and watch.began != watch.market.sequence and watch.began is not None:
-                    self._end(watch, watch.silence, ts, False)  # another connection moved the book on
-                    continue
-                watch.began = watch.market.sequence
-                call = self._snapshots.call(watch.instrument)
-                if not self._snapshots.budget.take(call.weight, ts):
-                    return
-                watch.request = self._next_id()
-                watch.since = ts
-                self._in_flight[watch.request] = watch
-                requests.append(self._snapshots.request(watch.request, call))
+                due.append(watch)
+        # Whoever waits longest goes first: where the budget is too small for all, each has its turn.
+        for watch in sorted(due, key=_Watch.step_due):
+            if len(self._in_flight) >= _IN_FLIGHT or not self._ask(watch, ts, requests):
+                return
+
+    def _ask(self, watch: _Watch, ts: int, requests: deque[Request]) -> bool:
+        """Ask for a snapshot if there is budget for it."""
+        is_small = watch.silence is not None and not watch.whole
+        levels = self._look_levels if is_small else self._snapshots.levels
+        call = self._snapshots.call(watch.instrument, levels)
+        if not self._snapshots.budget.take(call.weight, ts, _SHARE):
+            return False
+        watch.began = watch.market.sequence
+        watch.levels = levels
+        watch.request = self._next_id()
+        watch.since = ts
+        self._in_flight[watch.request] = watch
+        requests.append(self._snapshots.request(watch.request, call))
+        return True
 
     def reply(self, request_id: int, body: bytes, status: int, headers: Mapping[str, str], ts: int) -> bool:
         """Take the reply to a request; False if it is none of ours (any more)."""
@@ -168,11 +196,9 @@ class Verifications:
         if watch is None:
             return False
         watch.request = None
-        if status != 200:
-            error = self._snapshots.error(status, headers, body, watch.instrument, ts)
+        error = self._snapshots.heed(status, headers, body, watch.instrument, ts)
+        if error is not None:
             _log.warning("verification failed instrument=%s error=%s", watch.instrument.name, error)
-            if isinstance(error, RateLimited):
-                self._snapshots.budget.block(error.retry_after_s, ts)
             self._again(watch, ts)
         else:
             watch.until = ts + _CATCH_UP_S * SECOND
@@ -196,7 +222,7 @@ class Verifications:
             if watch.silence is not None:
                 self._look(watch, watch.silence, body, ts, final)
                 return
-            found = market.verify(self._snapshots.decoder, body, self._snapshots.levels, ts, final)
+            found = market.verify(self._snapshots.decoder, body, watch.levels, ts, final)
         except ValueError as error:
             _log.warning("verification failed instrument=%s error=%s", name, error.args[0])
             self._again(watch, ts)
@@ -212,8 +238,12 @@ class Verifications:
 
     def _look(self, watch: _Watch, silence: Silence, body: bytes, ts: int, final: bool) -> None:
         """A book without a single delta: has the venue's moved on?"""
-        if not watch.market.has_moved_on(self._snapshots.decoder, body, self._snapshots.levels):
-            self._again(watch, ts, FIRST_DELTA_S)  # the market is as quiet as its stream
+        found = watch.market.compare(self._snapshots.decoder, body, watch.levels)
+        if found != "other":
+            # The market is as quiet as its stream. A small snapshot that is later says nothing of what is below it.
+            watch.quiet = watch.quiet + 1 if watch.began == watch.market.sequence else 0
+            watch.whole = found == "later" and not watch.whole
+            self._again(watch, ts, min(_QUIET_CAP_S, FIRST_DELTA_S * 2 ** min(watch.quiet, 10)))
         elif not final:
             watch.body = body
         else:

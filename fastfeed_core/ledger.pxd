@@ -2,10 +2,13 @@
 
 from libc.stdint cimport int64_t, uint16_t
 
+from fastfeed_core.book cimport Book
 from fastfeed_core.event cimport Event
 from fastfeed_core.records cimport Reason
 from fastfeed_core.state cimport MarketState, Source
 
+#: set the levels of a message; a snapshot of `limit` levels a side (0: of all) is complete down to its last
+cdef void ledger_fill(Book* book, const Event* event, int limit) noexcept nogil
 #: keep a copy for a snapshot to come
 cdef void ledger_hold(MarketState* m, Source* source, const Event* event, int64_t ts_recv) noexcept nogil
 cdef void ledger_release(MarketState* m) noexcept nogil

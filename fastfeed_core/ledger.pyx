@@ -97,10 +97,18 @@ cdef void ledger_drop(MarketState* m, Reason reason, uint16_t connection, int64_
                        received, 0, ts_recv)
 
 
-cdef inline void _set_levels(MarketState* m, const Event* event) noexcept nogil:
-    side_apply(&m.book.bids, event.levels, event.n_bids)
-    side_apply(&m.book.asks, event.levels + 2 * event.n_bids, event.n_asks)
-    book_settle(&m.book)
+cdef void ledger_fill(Book* book, const Event* event, int limit) noexcept nogil:
+    side_apply(&book.bids, event.levels, event.n_bids)
+    side_apply(&book.asks, event.levels + 2 * event.n_bids, event.n_asks)
+    book_settle(book)
+    if 0 < limit <= event.n_bids:
+        side_limit(&book.bids, event.levels[2 * event.n_bids - 2])
+    if 0 < limit <= event.n_asks:
+        side_limit(&book.asks, event.levels[2 * (event.n_bids + event.n_asks) - 2])
+
+
+cdef inline void _set_levels(MarketState* m, const Event* event, int limit) noexcept nogil:
+    ledger_fill(&m.book, event, limit)
     if m.shown:
         side_window(&m.book.bids, m.shown)
         side_window(&m.book.asks, m.shown)
@@ -169,7 +177,7 @@ cdef void ledger_apply(MarketState* m, Source* source, Event* event, int64_t ts_
     cdef bint was_crossed = m.pub.flags & FLAG_CROSSED
     if m.verifying:
         ledger_hold(m, source, event, ts_recv)
-    _set_levels(m, event)
+    _set_levels(m, event, 0)
     m.sequence = event.last_seq
     # The book moves: what a source ahead of it waits for may still come.
     while other != NULL:
@@ -191,11 +199,7 @@ cdef void ledger_replace(MarketState* m, uint16_t connection, Event* event, int 
     if event.n_asks:
         side_prime(&m.book.asks, event.levels[2 * event.n_bids])
     m.shown = event.limit
-    _set_levels(m, event)
-    if 0 < limit <= event.n_bids:
-        side_limit(&m.book.bids, event.levels[2 * event.n_bids - 2])
-    if 0 < limit <= event.n_asks:
-        side_limit(&m.book.asks, event.levels[2 * (event.n_bids + event.n_asks) - 2])
+    _set_levels(m, event, limit)
     m.sequence = event.last_seq
     m.state = STATE_LIVE
     m.pub.state = STATE_LIVE

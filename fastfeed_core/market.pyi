@@ -1,9 +1,16 @@
+from enum import IntFlag
 from typing import Literal, Self
 
 from typing_extensions import disjoint_base
 
 from fastfeed_core.bus import BusWriter
 from fastfeed_core.decoder import Decoder
+
+class Attention(IntFlag):
+    WANTS_BOOK = 1
+    GAP = 2
+    HELD_LOST = 4
+    REFUSED = 8
 
 @disjoint_base
 class Hub:
@@ -58,6 +65,6 @@ class Market:
     def verify(
         self, decoder: Decoder, body: bytes, limit: int, ts_recv: int, final: bool = False
     ) -> Literal["same", "repaired", "old", "ahead", "gone"]: ...
-    def has_moved_on(self, decoder: Decoder, body: bytes, limit: int) -> bool: ...
+    def compare(self, decoder: Decoder, body: bytes, limit: int) -> Literal["same", "later", "other"]: ...
     def drop(self, reason: int, ts: int) -> None: ...
     def levels(self, limit: int = ...) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]: ...

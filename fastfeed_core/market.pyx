@@ -11,16 +11,14 @@ from fastfeed_core.book cimport (
     book_clear,
     book_free,
     book_init,
-    side_apply,
     side_complete_px,
-    side_limit,
     walk_begin,
     walk_next,
 )
 from fastfeed_core.decoder cimport Decoder
 from fastfeed_core.event cimport ABSENT, CHANNEL_BOOK, Channel, Event, event_begin, event_free, event_init
 from fastfeed_core.keeper cimport keep_forget_source, keep_reply
-from fastfeed_core.ledger cimport ledger_drop, ledger_release
+from fastfeed_core.ledger cimport ledger_drop, ledger_fill, ledger_release
 from fastfeed_core.pool cimport Held, pool_close, pool_init, pool_load
 from fastfeed_core.publish cimport publish_status, publisher_flush, publisher_forget
 from fastfeed_core.records cimport (
@@ -32,21 +30,30 @@ from fastfeed_core.records cimport (
     STATE_SYNCING,
     Reason,
 )
-from fastfeed_core.state cimport MarketState, Source, market_call
+from fastfeed_core.state cimport (
+    ATTENTION_GAP,
+    ATTENTION_HELD_LOST,
+    ATTENTION_REFUSED,
+    ATTENTION_WANTS_BOOK,
+    MarketState,
+    Source,
+    market_call,
+)
 from fastfeed_core.status cimport OK
 from fastfeed_core.tape cimport tape_attach, tape_detach, tape_forget
+
+from enum import IntFlag
 
 from fastfeed_core.status import describe
 
 
-cdef void _fill(Book* book, const Event* event, int limit) noexcept:
-    """Set the levels of a message; a snapshot of `limit` levels a side is complete down to its last."""
-    side_apply(&book.bids, event.levels, event.n_bids)
-    side_apply(&book.asks, event.levels + 2 * event.n_bids, event.n_asks)
-    if 0 < limit <= event.n_bids:
-        side_limit(&book.bids, event.levels[2 * event.n_bids - 2])
-    if 0 < limit <= event.n_asks:
-        side_limit(&book.asks, event.levels[2 * (event.n_bids + event.n_asks) - 2])
+class Attention(IntFlag):
+    """Why a market called for attention."""
+
+    WANTS_BOOK = ATTENTION_WANTS_BOOK       # there is something to begin a book with, or it is lost
+    GAP = ATTENTION_GAP
+    HELD_LOST = ATTENTION_HELD_LOST         # no room to hold deltas for a snapshot to come
+    REFUSED = ATTENTION_REFUSED             # a message of the book's channel could not be read
 
 
 cdef bint _same(const Side* one, const Side* other) noexcept:
@@ -103,7 +110,10 @@ cdef class Hub:
         publisher_flush(&self.bus.publisher)
 
     def attention(self):
-        """Return [(market, flags, expected, received)] of the markets that called for it, and forget the calls."""
+        """Return [(market, flags, expected, received)] of the markets that called for it, and forget the calls.
+
+        `flags` are bits of `Attention`; the sequences are those of the last gap.
+        """
         cdef MarketState* m
         cdef list out = []
         while self.state.attention != NULL:
@@ -318,12 +328,12 @@ cdef class Market:
         if sequence > m.sequence and not final:
             return "ahead"
         shadow = self.hub.shadow_book()
-        _fill(shadow, event, limit)
+        ledger_fill(shadow, event, limit)
         held = m.first_held
         while held != NULL:
             if held.last_seq > sequence:
                 pool_load(held, event)
-                _fill(shadow, event, 0)
+                ledger_fill(shadow, event, 0)
             held = held.next
         if _same(&m.book.bids, &shadow.bids) and _same(&m.book.asks, &shadow.asks):
             self.end_verifying()
@@ -333,19 +343,24 @@ cdef class Market:
         keep_reply(m, event, limit, REASON_REPAIRED, ts_recv)
         return "repaired"
 
-    def has_moved_on(self, Decoder decoder not None, bytes body not None, int limit):
-        """Return True if the book in a reply is later than this one, and another; errors as of `apply_snapshot`.
+    def compare(self, Decoder decoder not None, bytes body not None, int limit):
+        """Return whether the book in a reply is this one; arguments and errors as of `apply_snapshot`.
 
-        A later sequence alone says nothing: venues count what happens elsewhere, or the time of the reply.
+        Returns
+        -------
+        "same" (not later than this one), "later" (by its sequence, but the same as far as both go: venues count what
+        happens elsewhere, or the time of the reply), or "other"
         """
         cdef MarketState* m = self.state
         cdef Book* shadow
         self._decode(decoder, body)
         if m.sequence == ABSENT or self.hub.event.last_seq <= m.sequence:
-            return False
+            return "same"
         shadow = self.hub.shadow_book()
-        _fill(shadow, &self.hub.event, limit)
-        return not (_same(&m.book.bids, &shadow.bids) and _same(&m.book.asks, &shadow.asks))
+        ledger_fill(shadow, &self.hub.event, limit)
+        if _same(&m.book.bids, &shadow.bids) and _same(&m.book.asks, &shadow.asks):
+            return "later"
+        return "other"
 
     def drop(self, int reason, int64_t ts):
         """The book cannot be trusted: readers are told why."""

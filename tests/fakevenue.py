@@ -99,7 +99,8 @@ class FakeVenue:
         return [msgspec.convert(fields, getattr(spec, kind)) for kind, fields in said]
 
     def snapshot(self, instrument: Instrument, levels: int) -> Call:
-        return Call(f"/book/{instrument.symbol}", 10)
+        size = self.PRODUCTS[0].snapshot_size(levels)
+        return Call(f"/book/{size.levels}/{instrument.symbol}", size.weight)
 
     def read_rest_error(self, status: int, headers: Mapping[str, str], body: bytes, instrument: str | None = None,
                         ts: int | None = None) -> FastfeedError:  # fmt: skip

@@ -8,7 +8,7 @@ from fakevenue import BY_REQUEST, FakeVenue, Talk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fastfeed.venues.spec import Channel
+from fastfeed.venues.spec import Channel, SnapshotSize
 
 
 def verbs(requests) -> list[str]:
@@ -123,14 +123,105 @@ def by_request(monkeypatch, **options) -> Talk:
     return talk
 
 
-def test_a_quiet_market_is_left_alone(monkeypatch):
+def next_request(talk: Talk, within: float = 700):
+    """The next request, and after how many seconds it came."""
+    for second in range(1, int(within) + 1):
+        talk.wait(1, step=1)
+        found = talk.requested()
+        if found:
+            (request,) = found
+            return request, second
+    raise AssertionError("nothing was asked for")
+
+
+def test_a_quiet_market_is_left_alone_and_looked_at_less_and_less_often(monkeypatch):
     talk = by_request(monkeypatch)
-    for _ in range(5):
-        talk.wait(31)
-        (request,) = talk.requested()
+    pauses = []
+    for _ in range(7):
+        request, pause = next_request(talk)
+        pauses.append(pause)
         talk.reply(request, 10, [(100, 1)])
+    assert pauses == [30, 60, 120, 240, 480, 600, 600]
     assert talk.live
     assert talk.sent() == []
+
+
+def test_a_quiet_market_that_moves_on_is_looked_at_as_often_as_at_first(monkeypatch):
+    talk = by_request(monkeypatch)
+    for _ in range(4):
+        request, _ = next_request(talk)
+        talk.reply(request, 10, [(100, 1)])
+    request, _ = next_request(talk)
+    talk.reply(request, 11, [(90, 1)])
+    talk.wait(3)
+    assert talk.reasons()[-1] == "no data"
+    talk.accept()
+    (request,) = talk.requested()
+    talk.reply(request, 20, [(80, 1)])
+    assert talk.live
+    request, pause = next_request(talk)
+    assert pause == 30
+
+
+def test_a_connection_that_stays_silent_while_another_moves_a_quiet_book_on_is_noticed_soon(monkeypatch):
+    talk = by_request(monkeypatch, connections=2)
+    for _ in range(6):
+        talk.wait(100)
+        for request in talk.requested():
+            talk.reply(request, 10, [(100, 1)])
+    assert talk.sent() == []
+    talk.stream("delta", 0, prev=10, last=11)
+    talk.wait(31, step=1)
+    assert verbs(talk.sent(1)) == ["unsubscribe"]
+    assert talk.live
+
+
+DEEP = [(1000 - place, 1) for place in range(150)]
+
+
+def deep(monkeypatch) -> Talk:
+    """A book that a small snapshot does not show whole."""
+    sizes = (SnapshotSize(100, 5), SnapshotSize(1000, 50))
+    talk = Talk(monkeypatch, FakeVenue(**(BY_REQUEST | {"snapshots": sizes})))
+    talk.accept()
+    (request,) = talk.requested()
+    assert "/1000/" in request.url
+    talk.reply(request, 10, DEEP)
+    assert talk.live
+    return talk
+
+
+def test_a_quiet_market_is_looked_at_by_small_snapshots(monkeypatch):
+    talk = deep(monkeypatch)
+    for _ in range(5):
+        request, _ = next_request(talk)
+        assert "/100/" in request.url
+        talk.reply(request, 10, DEEP[:100])
+    assert talk.live
+    assert talk.sent() == []
+    request, _ = next_request(talk)
+    talk.reply(request, 11, [*DEEP[:99], (901, 2)])
+    talk.wait(3)
+    assert not talk.live
+
+
+def test_what_a_small_snapshot_does_not_show_is_looked_at_where_the_sequence_goes_on(monkeypatch):
+    talk = deep(monkeypatch)
+    request, _ = next_request(talk)
+    talk.reply(request, 20, DEEP[:100])
+    request, _ = next_request(talk)
+    assert "/1000/" in request.url
+    talk.reply(request, 30, DEEP)  # as where one sequence counts for all books
+    request, _ = next_request(talk)
+    assert "/100/" in request.url
+    talk.reply(request, 40, DEEP[:100])
+    assert talk.live
+    request, _ = next_request(talk)
+    assert "/1000/" in request.url
+    talk.reply(request, 50, [*DEEP[:120], (5, 5)])
+    talk.wait(3)
+    assert not talk.live
+    assert talk.reasons()[-1] == "no data"
 
 
 def test_a_connection_that_brought_nothing_yet_gets_the_book_that_another_takes_along(monkeypatch):
@@ -152,8 +243,7 @@ def test_a_book_that_is_the_same_under_a_later_sequence_is_left_alone(monkeypatc
     # The sequence may be the time of the reply, or count what happens to other books.
     talk = by_request(monkeypatch)
     for number in range(5):
-        talk.wait(31)
-        (request,) = talk.requested()
+        request, _ = next_request(talk)
         talk.reply(request, 20 + number, [(100, 1)])
         talk.wait(3)
     assert talk.live

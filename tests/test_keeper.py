@@ -7,8 +7,8 @@ from pipeline import instrument
 from wire import Wire
 
 from fastfeed.venues.spec import Channel
+from fastfeed_core.market import Attention
 
-WANTS_BOOK, GAP, HELD_LOST, REFUSED = 1, 2, 4, 8
 BIDS, ASKS = [(100, 1), (99, 2)], [(101, 1)]
 
 
@@ -42,7 +42,7 @@ def test_deltas_without_a_book_call_for_one_once_and_heartbeats_do_not():
     assert wire.calls() == []
     for number in range(10, 15):
         assert wire.book("delta", prev=number, last=number + 1, bids=[(1, 1)]) == []
-    assert wire.calls() == [WANTS_BOOK]
+    assert wire.calls() == [Attention.WANTS_BOOK]
     assert wire.market.levels() == ([], [])
 
 
@@ -69,7 +69,7 @@ def test_a_snapshot_that_deltas_overtook_is_no_restart():
 def test_a_gap_costs_the_book_and_the_next_snapshot_brings_it_back():
     wire = live()
     assert says(wire.book("delta", prev=11, last=12)) == ["gap"]
-    assert wire.calls() == [WANTS_BOOK | GAP]
+    assert wire.calls() == [Attention.WANTS_BOOK | Attention.GAP]
     assert wire.market.levels() == ([], [])
     wire.book("delta", prev=12, last=13, bids=[(1, 1)])
     assert wire.calls() == []  # it was called for already
@@ -174,7 +174,7 @@ def test_a_source_that_has_reset_does_not_wait_for_ever():
         if not wire.market.live:
             break
     assert number == 66
-    assert wire.calls() == [WANTS_BOOK | GAP]
+    assert wire.calls() == [Attention.WANTS_BOOK | Attention.GAP]
 
 
 SECOND = 1_000_000_000
@@ -190,7 +190,7 @@ def test_numbers_that_fall_without_a_word_do_not_leave_a_book_that_stands_still(
     wire.book("delta", prev=10, last=11)
     assert wire.market.live
     assert says(wire.book("delta", prev=11, last=12)) == ["gap"]
-    assert wire.calls() == [WANTS_BOOK | GAP]
+    assert wire.calls() == [Attention.WANTS_BOOK | Attention.GAP]
 
 
 def test_a_source_that_joined_below_the_book_does_not_keep_it_standing_still():
@@ -340,7 +340,7 @@ def test_a_refused_message_costs_the_book_unless_another_connection_is_in_step()
     assert wire.book("refused", 0) == []
     assert wire.counters()["source_gaps"] == 1
     assert says(wire.book("refused", 1)) == ["malformed"]
-    assert wire.calls() == [WANTS_BOOK | REFUSED]
+    assert wire.calls() == [Attention.WANTS_BOOK | Attention.REFUSED]
     assert wire.counters()["refused"] == 2
 
 
@@ -350,7 +350,7 @@ def test_a_refused_message_before_the_book_changes_nothing():
     assert wire.calls() == []
     wire.market.expect_snapshot()
     wire.book("refused")
-    assert wire.calls() == [REFUSED]
+    assert wire.calls() == [Attention.REFUSED]
 
 
 # Connections that go

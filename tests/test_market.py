@@ -14,6 +14,7 @@ from pipeline import BOOK, Pipeline, frame, instrument, rest_book, spot_depth
 
 from fastfeed.protocol import open_market
 from fastfeed_core.decoders.binance import BinanceDecoder
+from fastfeed_core.market import Attention
 
 BIDS, ASKS = [["100.00", "1.0"], ["99.00", "2.0"]], [["101.00", "1.0"]]
 
@@ -74,7 +75,7 @@ def test_a_gap_empties_the_book_and_says_so():
     assert pipeline.levels() == ([], [])
     ((market, flags, expected, received),) = pipeline.hub.attention()
     assert (market, expected, received) == (pipeline.market, 12, 13)
-    assert flags & 3 == 3
+    assert flags == Attention.WANTS_BOOK | Attention.GAP
     assert pipeline.counters()["gaps"] == 1
 
 

@@ -193,6 +193,21 @@ def test_what_the_venue_counted_is_counted():
     assert budget.take(10, START + 61 * SECOND)
 
 
+def test_a_share_of_the_budget_leaves_the_rest_to_others():
+    budget = Budget(1000)
+    assert [budget.take(100, START, 0.5) for _ in range(6)] == [True] * 4 + [False] * 2
+    assert [budget.take(100, START) for _ in range(6)] == [True] * 5 + [False]
+    assert not budget.take(100, START + 59 * SECOND, 0.5)
+    assert budget.take(100, START + 61 * SECOND, 0.5)
+
+
+def test_a_call_that_is_more_than_a_share_is_made_when_nothing_else_was():
+    budget = Budget(1000)
+    assert budget.take(600, START, 0.5)
+    assert not budget.take(600, START, 0.5)
+    assert budget.take(600, START + 61 * SECOND, 0.5)
+
+
 def test_a_reply_to_a_connection_that_is_gone_is_ignored():
     feed = make()
     feed.start(START)

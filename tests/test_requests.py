@@ -355,6 +355,24 @@ def test_notices_have_room_on_a_connection_that_is_full(monkeypatch):
     assert topics == [3, 1]
 
 
+def test_books_are_spread_over_more_connections_than_what_else_there_is(monkeypatch):
+    limits = {"topics_per_connection": 5, "books_per_connection": 2}
+    talk = Talk(monkeypatch, FakeVenue(notices=True, limits=limits), 7, channels=("book", "trade"))
+    asked = [topics for _, topics in talk.accept()]
+    assert [sorted(topics) for topics in asked] == [
+        ["book:C0USDT", "book:C1USDT", "status", "trade:C0USDT", "trade:C1USDT"],
+        ["book:C2USDT", "book:C3USDT", "trade:C2USDT", "trade:C3USDT"],
+        ["book:C4USDT", "book:C5USDT", "trade:C4USDT", "trade:C5USDT"],
+        ["book:C6USDT", "trade:C6USDT"],
+    ]
+
+
+def test_where_books_are_few_only_the_limit_of_topics_splits(monkeypatch):
+    limits = {"topics_per_connection": 5, "books_per_connection": 4}
+    talk = Talk(monkeypatch, FakeVenue(limits=limits), 4, channels=("book", "trade", "bbo"))
+    assert [len(topics) for _, topics in talk.accept()] == [5, 5, 2]
+
+
 def test_a_topic_left_out_of_the_answer_costs_itself(monkeypatch):
     talk = Talk(monkeypatch, FakeVenue(acks_topics=True), 2)
     key = talk.key()

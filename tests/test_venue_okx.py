@@ -383,6 +383,25 @@ def test_single_trades_come_by_the_other_path():
     assert len(trades) == len(set(trades)) > 20
 
 
+def test_hundreds_of_instruments_need_no_more_connections_than_their_books_do():
+    rows = (row(instId=f"C{n}-USDT-SWAP", instFamily=f"C{n}-USDT", uly=f"C{n}-USDT") for n in range(290))
+    instruments = fastfeed.instruments("okx", listing(*rows))
+    feed = fastfeed.OfflineFeed("okx", instruments, ("book", "trade", "ticker"))
+    feed.start(START)
+    books: Counter[int] = Counter()
+    topics: Counter[int] = Counter()
+    while feed.sends:
+        connection, payload = feed.sends.popleft()
+        channels = [each["channel"] for each in json.loads(payload)["args"]]
+        books[connection] += channels.count("books")
+        topics[connection] += len(channels)
+    assert list(books.values()) == [29] * 10
+    assert sum(topics.values()) == 290 * 7 + 1
+    feed = fastfeed.OfflineFeed("okx", instruments, ("trade",))
+    feed.start(START)
+    assert len(feed.connections) == 1
+
+
 def test_silence_is_broken_by_a_ping_and_no_connection_is_lost():
     rig = Rig(venue="okx", channels=("trade",), symbols=1, rate=0.001)
     rig.run(100)

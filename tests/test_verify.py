@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from fakevenue import UNCHAINED, FakeVenue, Talk
+from fakevenue import BY_REQUEST, UNCHAINED, FakeVenue, Talk
 
 
-def unchained(monkeypatch, count: int = 1, **options) -> Talk:
-    talk = Talk(monkeypatch, FakeVenue(**UNCHAINED), count, verify_s=60, **options)
+def unchained(monkeypatch, count: int = 1, venue: FakeVenue | None = None, **options) -> Talk:
+    talk = Talk(monkeypatch, venue or FakeVenue(**UNCHAINED), count, verify_s=60, **options)
     talk.accept()
     talk.wait(3.5)
     for number, request in enumerate(talk.requested()):
@@ -197,8 +197,25 @@ def test_one_instrument_whose_snapshot_is_refused_does_not_keep_others_from_bein
     assert {url.rpartition("/")[2] for url in seen} == {"C0USDT", "C1USDT"}
 
 
+@pytest.mark.parametrize(
+    ("status", "headers", "pause"), [(200, {"x-used": "6000"}, 60), (429, {}, 30)], ids=["used up", "refused"]
+)
+def test_what_a_reply_to_a_verification_says_of_the_budget_holds_for_snapshots(monkeypatch, status, headers, pause):
+    venue = FakeVenue(**UNCHAINED)
+    venue.USED_WEIGHT_HEADER = "X-Used"
+    talk = unchained(monkeypatch, venue=venue)
+    request = verification(talk)
+    talk.feed.reply(request, b'{"lastUpdateId":10,"bids":[],"asks":[]}', status, headers, talk.now)
+    talk.stream("refused")
+    assert not talk.live
+    talk.wait(pause - 1)
+    assert talk.requested() == []
+    talk.wait(2)
+    assert len(talk.requested()) == 1
+
+
 def test_verifications_spread_over_the_interval_and_keep_the_budget(monkeypatch):
-    venue = FakeVenue(**UNCHAINED, limits={"weight_per_minute": 200})
+    venue = FakeVenue(**UNCHAINED, limits={"weight_per_minute": 300})
     talk = Talk(monkeypatch, venue, 12, verify_s=60)
     times: dict[str, list[int]] = {}
     spent: list[int] = []
@@ -212,4 +229,56 @@ def test_verifications_spread_over_the_interval_and_keep_the_budget(monkeypatch)
     assert all(len(each) >= 4 for each in times.values())
     assert len(times) == 12
     for second in range(300):
-        assert sum(10 for each in spent if second <= each < second + 60) <= 200
+        # After the books themselves: half of what may be spent.
+        assert sum(10 for each in spent[12:] if second <= each < second + 60) <= 135
+
+
+def test_where_the_budget_is_too_small_for_all_each_has_its_turn(monkeypatch):
+    talk = Talk(monkeypatch, FakeVenue(**UNCHAINED, limits={"weight_per_minute": 100}), 12, verify_s=60)
+    times: dict[str, int] = {}
+    for second in range(1200):
+        talk.accept()
+        talk.wait(1, step=1)
+        for request in talk.requested():
+            times[request.url] = times.get(request.url, 0) + 1
+            talk.reply(request, 10_000 + second)
+    assert len(times) == 12
+    assert min(times.values()) > 4
+    assert max(times.values()) - min(times.values()) <= 1
+
+
+def test_verifications_leave_room_for_books_that_are_lost(monkeypatch):
+    talk = Talk(monkeypatch, FakeVenue(**BY_REQUEST, limits={"weight_per_minute": 300}), 50)
+    live: set[str] = set()
+    looks = 0
+    for _ in range(300):
+        talk.accept()
+        talk.wait(1, step=1)
+        requests = talk.requested()
+        for request in requests:
+            looks += request.url in live
+            live.add(request.url)
+            talk.reply(request, 10, [(100, 1)])
+        if looks >= 10 and not requests:
+            break  # all are quiet, more are due, and may not be looked at
+    assert len(live) == 50
+    for coin in range(5):
+        talk.stream("delta", prev=11, last=12, coin=coin)
+    assert len(talk.requested()) == 5
+
+
+def test_verifications_under_way_are_few(monkeypatch):
+    talk = Talk(monkeypatch, FakeVenue(**BY_REQUEST), 30)
+    for _ in range(20):
+        talk.accept()
+        talk.wait(0.5)
+        for request in talk.requested():
+            talk.reply(request, 10, [(100, 1)])
+    waiting = []
+    for _ in range(30):
+        talk.wait(1, step=1)
+        waiting += talk.requested()
+    assert len(waiting) == 4
+    talk.reply(waiting[0], 10, [(100, 1)])
+    talk.wait(1, step=1)
+    assert len(talk.requested()) == 1

@@ -113,7 +113,8 @@ OKX = Product(
     bars=("1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d"),
     # Connect; Subscribe
     limits=Limits(
-        topics_per_connection=29,  # advised: fewer than 30 channels of 50 or more levels
+        topics_per_connection=500,  # undocumented; what subscribes to all of them is below 64 KB
+        books_per_connection=29,  # advised: fewer than 30 channels of 50 or more levels
         sends_per_second=3,  # undocumented
         sends_per_hour=450,  # the venue takes 480 of subscribe, unsubscribe and login
         frame_bytes=60_000,  # the venue takes 64 KB

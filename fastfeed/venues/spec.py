@@ -133,6 +133,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What a client may do; our own limits, at or below the venue's."""
 
     topics_per_connection: int
+    books_per_connection: int = 1_000_000  # of these topics, those that bring books
     topics_per_frame: int = 1_000_000
     sends_per_second: int  # frames per connection and second that we send on our own; room for pongs is left
     sends_per_hour: int = 1_000_000  # ... and hour
