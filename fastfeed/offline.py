@@ -39,6 +39,7 @@ class OfflineFeed:
     credentials : what logs in, where a channel needs it
     connections : redundant connections for each topic
     reconnect : pauses between attempts
+    paced : keep to the limits on connection attempts, too; else `connections` has all that should be open at once
     seed : of the jitter
     ring : bytes of the private bus's ring; one call's records must fit
 
@@ -64,6 +65,7 @@ class OfflineFeed:
         credentials: Credentials | None = None,
         connections: int = 1,
         reconnect: Reconnect | None = None,
+        paced: bool = False,
         seed: int = 0,
         ring: int = 1 << 24,
     ) -> None:
@@ -97,7 +99,7 @@ class OfflineFeed:
             reconnect=reconnect,
             credentials=credentials,
             random=random,
-            places=Places(random, None),
+            places=Places(random, (reconnect or Reconnect()).connects_per_s if paced else None),
         )
         self._bus = Bus(BusMap(writer=self._writer))
         self._events = Subscription(self._bus.map, None, None, "oldest")
