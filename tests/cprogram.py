@@ -1,0 +1,75 @@
+"""Programs in C, compiled by the tests that run them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fastfeed import get_include
+
+ROOT = Path(__file__).parent.parent
+STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror", "-O2")
+
+
+def compiler(name: str) -> str:
+    """Return the path of a compiler, or skip the test plainly."""
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"there is no {name}")
+    return found
+
+
+def build(target: Path, *sources: Path, cc: str = "cc", standard: str = "c11", flags: tuple[str, ...] = ()) -> Path:
+    """Compile a program with every warning an error."""
+    command = [compiler(cc), f"-std={standard}", *STRICT, f"-I{get_include()}", *flags, *map(str, sources)]
+    done = subprocess.run([*command, "-o", str(target)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+class Probe:
+    """A C reader in a process of its own that answers one command at a time."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self.greeting = self._answer()
+
+    def _answer(self) -> list[str]:
+        lines = []
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line == ".\n":
+                return [line for line in lines if line]
+            lines.append(line.rstrip("\n"))
+        raise AssertionError(f"the reader ended with {self._process.wait()}: {lines}")
+
+    def send(self, command: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(command + "\n")
+        self._process.stdin.flush()
+
+    def receive(self) -> list[str]:
+        return self._answer()
+
+    def ask(self, command: str) -> list[str]:
+        self.send(command)
+        return self._answer()
+
+
+@contextlib.contextmanager
+def probe(program: Path, bus: str, *before: str) -> Iterator[Probe]:
+    """Run the C reader of the tests on a bus; `before` is what runs it (an emulator)."""
+    command = [*before, str(program), bus]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ.copy()
+    ) as process:
+        try:
+            yield Probe(process)
+        finally:
+            process.kill()
