@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tools.layout import header
+from tools.layout import header, page
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -14,7 +14,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a file is not current")
     check = parser.parse_args(argv).check
     stale = 0
-    for path, text in ((header.PATH, header.render()),):
+    for path, text in ((header.PATH, header.render()), (page.PATH, page.render())):
         if path.exists() and path.read_text() == text:
             continue
         stale += 1
