@@ -27,7 +27,7 @@ def compiler(name: str) -> str:
 
 def build(target: Path, *sources: Path, cc: str = "cc", standard: str = "c11", flags: tuple[str, ...] = ()) -> Path:
     """Compile a program with every warning an error."""
-    command = [compiler(cc), f"-std={standard}", *STRICT, f"-I{get_include()}", *flags, *map(str, sources)]
+    command = [compiler(cc), f"-std={standard}", *STRICT, *flags, f"-I{get_include()}", *map(str, sources)]
     done = subprocess.run([*command, "-o", str(target)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return target
