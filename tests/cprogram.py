@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from fastfeed import get_include
+from fastfeed_core import bus, records
+from fastfeed_core.message import Event
 
 ROOT = Path(__file__).parent.parent
 STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror", "-O2")
@@ -63,9 +65,9 @@ class Probe:
 
 
 @contextlib.contextmanager
-def probe(program: Path, bus: str, *before: str) -> Iterator[Probe]:
+def probe(program: Path, name: str, *before: str) -> Iterator[Probe]:
     """Run the C reader of the tests on a bus; `before` is what runs it (an emulator)."""
-    command = [*before, str(program), bus]
+    command = [*before, str(program), name]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ.copy()
     ) as process:
@@ -73,3 +75,38 @@ def probe(program: Path, bus: str, *before: str) -> Iterator[Probe]:
             yield Probe(process)
         finally:
             process.kill()
+
+
+def seen_by_python(event: Event) -> str:
+    """A record of one fragment in the words of the C reader of the tests."""
+    head = f"{event.position.offset} {records.Kind[f'KIND_{event.kind.upper()}'].value}"
+    absent = -(2**63)
+    rest = [absent if event.sequence is None else event.sequence, event.ts_recv]
+    if event.kind == "trade":
+        rest += [event.px, event.sz, {"buy": 1, "sell": 2}[event.side]]
+    elif event.kind == "bbo":
+        rest += [event.bid_px, event.bid_sz, event.ask_px, event.ask_sz]
+    elif event.kind in ("delta", "snapshot"):
+        rest += ["bids", *(f"{px}:{sz}" for px, sz in event.bid_mantissas)]
+        rest += ["asks", *(f"{px}:{sz}" for px, sz in event.ask_mantissas)]
+    elif event.kind == "status":
+        scope = records.ScopeCode[f"SCOPE_{event.scope.upper()}"].value
+        state = records.State[f"STATE_{event.state.upper()}"].value
+        rest += [scope, state, records.Reason[f"REASON_{event.reason.upper()}"].value]
+    return f"{head} {' '.join(map(str, rest))}"
+
+
+def seen_by_c(answer: list[str]) -> tuple[list[str], dict[str, int]]:
+    """The records of a `read`, without flags and rows, and what it says at its end."""
+    out = []
+    for line in answer[:-1]:
+        words = line.split()
+        out.append(" ".join([words[0], words[1], *words[4:]]))
+    last = answer[-1].split()
+    return out, {last[i]: int(last[i + 1]) for i in range(0, len(last), 2)}
+
+
+def sleepers(name: str) -> int:
+    """The flag by which readers of a bus say that they sleep."""
+    with open(bus.path(name, "readers"), "rb") as file:
+        return int.from_bytes(file.read(4), "little")

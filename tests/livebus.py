@@ -43,6 +43,7 @@ class LiveBus:
         self.market.apply_snapshot(BinanceDecoder(), rest_book(10, bids, asks), 40, 5)
         self.sequence = 10
         self.trades = 0
+        self.quotes = 0
         self.writer.heartbeat()
         self.writer.flush()
 
@@ -62,10 +63,10 @@ class LiveBus:
         self.writer.flush()
 
     def bbo(self, bid: str = "100.00", ask: str = "101.00") -> None:
-        """Quote once, with the next sequence."""
-        self.sequence += 1
-        data = {"u": self.sequence, "s": "BTCUSDT", "b": bid, "B": "1.25", "a": ask, "A": "2.5"}
-        self.connection.receive(frame(data, "btcusdt@bookTicker"), self.sequence)
+        """Quote once, with the next sequence of the quotes."""
+        self.quotes += 1
+        data = {"u": self.quotes, "s": "BTCUSDT", "b": bid, "B": "1.25", "a": ask, "A": "2.5"}
+        self.connection.receive(frame(data, "btcusdt@bookTicker"), self.quotes)
         self.writer.flush()
 
 
