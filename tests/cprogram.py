@@ -35,6 +35,15 @@ def build(target: Path, *sources: Path, cc: str = "cc", standard: str = "c11", f
     return target
 
 
+def sanitizers(folder: Path) -> tuple[str, ...]:
+    """Return the flags of the sanitizers, nothing where the compiler comes without them."""
+    flags = ("-fsanitize=undefined,address", "-fno-sanitize-recover=all")
+    (folder / "empty.c").write_text("int main(void) { return 0; }\n")
+    command = [compiler("cc"), *flags, str(folder / "empty.c"), "-o", str(folder / "empty")]
+    done = subprocess.run(command, capture_output=True, check=False)
+    return flags if done.returncode == 0 else ()
+
+
 class Probe:
     """A C reader in a process of its own that answers one command at a time."""
 

@@ -6,13 +6,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cprogram import ROOT, build
+from cprogram import ROOT, build, sanitizers
 
 import fastfeed
 
 HEADER = Path(fastfeed.get_include()) / "fastfeed.h"
 SOURCES = [ROOT / "tests" / "c" / name for name in ("interleave.c", "producer.c")]
-FLAGS = (f"-I{ROOT / 'fastfeed_core'}", "-fsanitize=undefined,address", "-fno-sanitize-recover=all")
 
 
 def variant(folder: Path, old: str = "", new: str = "") -> Path:
@@ -20,7 +19,8 @@ def variant(folder: Path, old: str = "", new: str = "") -> Path:
     text = HEADER.read_text()
     assert text.count(old) == 1 or not old
     (folder / "fastfeed.h").write_text(text.replace(old, new, 1) if old else text)
-    return build(folder / "interleave", *SOURCES, flags=(f"-I{folder}", *FLAGS))
+    flags = (f"-I{folder}", f"-I{ROOT / 'fastfeed_core'}", *sanitizers(folder))
+    return build(folder / "interleave", *SOURCES, flags=flags)
 
 
 def run(program: Path, case: str) -> str:
