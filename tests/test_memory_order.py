@@ -13,8 +13,9 @@ from cprogram import ROOT, compiler
 
 CORE = ROOT / "fastfeed_core"
 PAGE = ROOT / "docs" / "memory-order.md"
-ROW = re.compile(r"^\| `(\w+)` \| (load|store|fence|add)\b[^|]* \| (\w+) \| `([^`]+)` \|", re.MULTILINE)
-WORDS = {"load_n": "load", "store_n": "store", "thread_fence": "fence", "fetch_add": "add"}
+ROW = re.compile(r"^\| `(\w+)` \| (load|store|fence|add|swap)\b[^|]* \| (\w+) \| `([^`]+)` \|", re.MULTILINE)
+WORDS = {"load_n": "load", "store_n": "store", "thread_fence": "fence", "fetch_add": "add",
+         "exchange_n": "swap", "compare_exchange_n": "swap"}  # fmt: skip
 
 
 def rows() -> list[tuple[str, str, str, str]]:
@@ -26,6 +27,12 @@ def accesses(text: str) -> list[tuple[str, str, str]]:
     """(function, access, order) of each atomic builtin in a C text, in its order."""
     found = []
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
+    # A macro without arguments stands for its access; of two, the one that is not for tests comes last.
+    macro = r"^\s*#\s*define (\w+)\(\) (.*__atomic_.*)$"
+    macros = dict(re.findall(macro, text, re.MULTILINE))
+    text = re.sub(macro, "", text, flags=re.MULTILINE)
+    for name, body in macros.items():
+        text = text.replace(f"{name}()", body)
     starts = [(match.start(), match[1]) for match in re.finditer(r"static inline [^(;]*?(\w+)\(", text)]
     for match in re.finditer(r"__atomic_(\w+)\(", text):
         order = re.search(r"__ATOMIC_(\w+)", text[match.end() :])
@@ -49,11 +56,16 @@ def test_every_atomic_access_has_its_row_and_every_row_its_access():
 def test_an_access_and_its_function_are_found():
     text = """
     /* __atomic_load_n(x, __ATOMIC_RELAXED) */
+    #ifdef TEST
+    #define full() __atomic_signal_fence(__ATOMIC_SEQ_CST)
+    #else
+    #define full() __atomic_thread_fence(__ATOMIC_SEQ_CST)
+    #endif
     static inline void f(int *x) { __atomic_store_n(x,
         1, __ATOMIC_RELEASE); }
     static inline int g(int *x)
     {
-        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+        full();
         return __atomic_load_n(x, __ATOMIC_ACQUIRE);
     }
     """
