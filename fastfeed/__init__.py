@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         VenueDown,
         VenueError,
     )
+    from fastfeed.include import get_include
     from fastfeed.instrument import Instrument, instruments
     from fastfeed.offline import OfflineFeed
     from fastfeed.reader import Reader
@@ -74,6 +75,7 @@ _HOME = {
     "SubscriptionRefused": "fastfeed.errors",
     "VenueError": "fastfeed.errors",
     "Instrument": "fastfeed.instrument",
+    "get_include": "fastfeed.include",
     "instruments": "fastfeed.instrument",
     "OfflineFeed": "fastfeed.offline",
     "Bar": "fastfeed_core.message",
@@ -131,6 +133,7 @@ __all__ = [
     "VenueDown",
     "VenueError",
     "__version__",
+    "get_include",
     "instruments",
     "open",
 ]
