@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,13 @@ def shm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setenv("FASTFEED_SHM", str(folder))
     return folder
+
+
+@pytest.fixture
+def stack() -> Iterator[contextlib.ExitStack]:
+    """What a test starts in the middle of itself, and is to be ended with it."""
+    with contextlib.ExitStack() as made:
+        yield made
 
 
 def pytest_addoption(parser):
