@@ -95,7 +95,7 @@ def test_sandbox_replaces_what_endpoints_leave():
 @pytest.mark.parametrize(
     ("text", "path", "says"),
     [
-        ("[buss]\n" + LEAST, "buss", "one of bus, feed, reconnect / 'buss' (did you mean bus?)"),
+        ("[buss]\n" + LEAST, "buss", "one of bus, feed, reconnect, network / 'buss' (did you mean bus?)"),
         (feed("conections = 2"), "feed[0].conections", "(did you mean connections?)"),
         (feed("endpoints = {wss = 1}"), "feed[0].endpoints.wss", "(did you mean ws?)"),
         (feed('venue = "binanse"'), "feed[0].venue", "'binanse' (did you mean binance?)"),
@@ -320,3 +320,42 @@ def test_patterns_that_overlap_are_refused_once_it_is_known_what_they_name(liste
     with pytest.raises(ConfigError, match=r"feed\[1\]\.instruments.*each channel.*'BTC/USDT', also in feed\[0\]"):
         refuse_overlap(feeds, chosen)
     refuse_overlap(read_config(two.replace('["book"]', '["trade"]', 1)).feeds, chosen)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "says"),
+    [
+        ("http://me:s3cret@h", "references to the environment, ${USER}:${PASSWORD}@ / 'http://***@h'"),
+        ("socks5://${A}:s3cret@h:1", "references to the environment, ${USER}:${PASSWORD}@ / 'socks5://***@h:1'"),
+        ("socks5://s3cret@h", "references to the environment"),
+        ("https://h", "http:// or socks5:// with a host, or direct / 'https://h'"),
+        ("http://", "http:// or socks5://"),
+        ("http://h:x", "http:// or socks5://"),
+        ("http://h/p", "http:// or socks5://"),
+        ("me:s3cret@h", "http:// or socks5:// with a host, or direct / '***@h'"),
+        ("", "http:// or socks5://"),
+    ],
+)
+def test_a_proxy_that_cannot_work_is_refused_and_a_secret_in_it_not_shown(proxy, says):
+    for text, place in (
+        (feed(f'proxy = "{proxy}"'), "feed[0].proxy"),
+        (f'{LEAST}[network]\nproxy = "{proxy}"', "network.proxy"),
+    ):
+        path, found = refusal(text)
+        assert path == place
+        assert says in found
+        assert "s3cret" not in found
+
+
+def test_a_feed_takes_its_own_proxy_before_that_of_the_file(monkeypatch):
+    monkeypatch.setenv("USER_OF_IT", "u")
+    monkeypatch.setenv("PASSWORD_OF_IT", "p")
+    other = LEAST[LEAST.index("[[") :]
+    text = (
+        f'{LEAST}{other.replace("BTC", "ETH")}proxy = "direct"\n{other.replace("BTC", "XRP")}'
+        'proxy = "socks5://${USER_OF_IT}:${PASSWORD_OF_IT}@own:9"\n[network]\nproxy = "http://all:8080"\n'
+    )
+    config = read_config(text)
+    assert [str(config.proxy(index)) for index in range(3)] == ["http://all:8080", "None", "socks5://own:9"]
+    assert config.proxy(2).url == "socks5://u:p@own:9"
+    assert read_config(LEAST).proxy(0) is None

@@ -10,6 +10,7 @@ import picows
 import pytest
 
 from fastfeed.engine import shell
+from fastfeed.engine.network import Network
 from fastfeed.link import Connection
 from fastfeed.venues.binance import SPOT
 
@@ -30,7 +31,7 @@ class Wants:
 def make(protocol: Any, **limits: Any) -> shell.Shell:
     chosen = SimpleNamespace(connects=SPOT.limits.connects, connects_per_s=SPOT.limits.connects_per_s)
     vars(chosen).update(limits)
-    return shell.Shell(protocol, chosen, lambda: None, lambda: None, None, None)
+    return shell.Shell(protocol, chosen, lambda: None, lambda: None, Network())
 
 
 def test_an_address_that_does_not_answer_is_given_up(monkeypatch):
