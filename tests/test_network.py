@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import sys
 from collections.abc import Coroutine
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import trustme
 import uvloop
+from chaos.proxy import Proxy
 from picows import WSListener
 from processes import write_config
 from tunnels import LOGIN, Tunnel
@@ -19,7 +23,8 @@ from fastfeed.config import load_config
 from fastfeed.engine.feed import serve
 from fastfeed.engine.network import Network, Reply, Unreachable
 from fastfeed.errors import ConfigError
-from fastfeed.proxies import Proxy, read_proxy
+from fastfeed.proxies import Proxy as Upstream
+from fastfeed.proxies import read_proxy
 from fastfeed.sim import Knobs, Simulator
 from fastfeed.sim.server import Server
 from fastfeed.sim.tls import LoopbackCertificate
@@ -89,7 +94,7 @@ async def refusals(network: Network, served: dict[str, Any]) -> list[str]:
 def test_websockets_and_requests_go_through_the_proxy(kind, tls, login):
     async def main() -> None:
         async with venue(tls) as (served, ca), Tunnel(kind, login) as tunnel:
-            async with Network(Proxy(kind, "127.0.0.1", tunnel.port, *(login or ())), ca) as network:
+            async with Network(Upstream(kind, "127.0.0.1", tunnel.port, *(login or ())), ca) as network:
                 assert (await reach(network, served)).status == 200
             ports = [int(served[base]["spot"].rpartition(":")[2]) for base in ("ws", "rest")]
             assert tunnel.targets == [("127.0.0.1", port) for port in ports]
@@ -105,7 +110,7 @@ def test_websockets_and_requests_go_through_the_proxy(kind, tls, login):
 def test_a_proxy_that_refuses_is_named(kind, refuse, says):
     async def main() -> None:
         async with venue(tls=True) as (served, ca), Tunnel(kind, refuse=refuse) as tunnel:
-            async with Network(Proxy(kind, "127.0.0.1", tunnel.port), ca) as network:
+            async with Network(Upstream(kind, "127.0.0.1", tunnel.port), ca) as network:
                 for said in await refusals(network, served):
                     assert said.startswith(f"proxy {kind}://127.0.0.1:{tunnel.port} refused: ")
                     assert says in said
@@ -120,7 +125,7 @@ def test_a_proxy_that_refuses_is_named(kind, refuse, says):
 def test_a_login_that_is_wrong_or_missing_is_refused_and_not_shown(kind, given, tls):
     async def main() -> None:
         async with venue(tls) as (served, ca), Tunnel(kind, LOGIN) as tunnel:
-            proxy = Proxy(kind, "127.0.0.1", tunnel.port, *given)
+            proxy = Upstream(kind, "127.0.0.1", tunnel.port, *given)
             async with Network(proxy, ca) as network:
                 said = await refusals(network, served)
             assert [each.startswith(f"proxy {proxy} refused: ") for each in said] == [True, True]
@@ -134,7 +139,7 @@ def test_a_proxy_that_cuts_its_clients_off_or_is_not_there_is_named(kind):
     async def main() -> None:
         async with venue(tls=True) as (served, ca):
             async with Tunnel(kind, refuse="reset") as tunnel:
-                proxy = Proxy(kind, "127.0.0.1", tunnel.port)
+                proxy = Upstream(kind, "127.0.0.1", tunnel.port)
                 async with Network(proxy, ca) as network:
                     for said in await refusals(network, served):
                         assert str(proxy) in said
@@ -181,11 +186,100 @@ def test_a_feed_goes_through_its_proxy_and_tries_again_while_that_refuses(kind, 
     run(main())
 
 
+# ---- certificates
+
+
+def context(authority: trustme.CA, *names: str, **options: Any) -> ssl.SSLContext:
+    """A server's side of TLS with a certificate for `names`."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(*names, **options).configure_cert(made)
+    return made
+
+
+AUTHORITY = trustme.CA()
+PAST = datetime.now(UTC) - timedelta(days=1)
+WRONG = {
+    # Its authority is nobody's: the server made it for itself.
+    "self-signed": (lambda: context(trustme.CA(), "127.0.0.1"), "unable to get local issuer certificate"),
+    "wrong-host": (lambda: context(AUTHORITY, "venue.example"), "IP address mismatch"),
+    "expired": (lambda: context(AUTHORITY, "127.0.0.1", not_after=PAST), "certificate has expired"),
+}
+
+
+@contextlib.asynccontextmanager
+async def certified(tls: ssl.SSLContext, authority: trustme.CA = AUTHORITY):
+    """Endpoints with that side of TLS, and the file of an authority."""
+    sim = Simulator(["binance"], knobs=KNOBS)
+    with authority.cert_pem.tempfile() as ca:
+        async with Server(sim, tls=tls) as server:
+            yield server.endpoints["binance"], ca
+
+
+@pytest.mark.parametrize("kind", [None, *KINDS], ids=["direct", *KINDS])
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_certificate_that_is_wrong_is_refused(wrong, kind):
+    make, says = WRONG[wrong]
+
+    async def main() -> None:
+        async with certified(make()) as (served, ca), Tunnel(kind or "http") as tunnel:
+            proxy = None if kind is None else Upstream(kind, "127.0.0.1", tunnel.port)
+            async with Network(proxy, ca) as network:
+                for said in await refusals(network, served):
+                    assert said.startswith("certificate of 127.0.0.1 refused: ")
+                    assert says in said
+                    assert said.endswith("" if proxy is None else f" (through proxy {proxy})")
+            assert (len(tunnel.targets) >= 2) == (kind is not None)
+
+    run(main())
+
+
+def test_without_a_file_of_authorities_those_of_the_system_are_asked():
+    async def main() -> None:
+        async with certified(context(AUTHORITY, "127.0.0.1")) as (served, ca):
+            async with Network() as network:
+                for said in await refusals(network, served):
+                    assert said.startswith("certificate of 127.0.0.1 refused: ")
+            async with Network(ca=ca) as network:
+                assert (await reach(network, served)).status == 200
+
+    run(main())
+
+
+def test_a_file_of_authorities_that_holds_none_is_a_config_error(tmp_path):
+    path = tmp_path / "ca.pem"
+    path.write_text("nothing")
+    with pytest.raises(ConfigError, match=r"feed\[2\]\.endpoints\.ca: expected a file of certificates, was .*ca\.pem"):
+        Network(ca=str(path), path="feed[2]")
+
+
+def test_a_venue_whose_certificate_is_wrong_is_tried_again_and_never_subscribed_to(shm, tmp_path):
+    async def main() -> None:
+        async with (
+            certified(WRONG["expired"][0]()) as (bad, ca),
+            certified(context(AUTHORITY, "127.0.0.1")) as (good, _),
+        ):
+            port = int(bad["ws"]["spot"].rpartition(":")[2])
+            async with Proxy(port) as attempts:
+                # The listing comes from where all is right.
+                ws = {**bad["ws"], "spot": f"wss://127.0.0.1:{attempts.port}"}
+                path = write_config(tmp_path, "wrong", {"ws": ws, "rest": good["rest"], "ca": ca}, ["BTC/USDT"])
+                stop = asyncio.Event()
+                running = asyncio.create_task(serve(load_config(path), stop))
+                await until(lambda: attempts.accepted >= 4)
+                bus = fastfeed.open("wrong")
+                assert [(row["connects"], row["frames"]) for row in bus.map.connections()] == [(0, 0)]
+                assert bus.book("binance:BTC/USDT").state is fastfeed.BookState.SYNCING
+                stop.set()
+                await running
+
+    run(main())
+
+
 def test_socks_needs_a_package_for_rest_and_says_which(monkeypatch):
     monkeypatch.setitem(sys.modules, "aiohttp_socks", None)
     with pytest.raises(ConfigError, match=r'feed\[1\]\.proxy: expected aiohttp-socks.*pip install "fastfeed\[socks\]"'):
-        Network(Proxy("socks5", "h", 1), path="feed[1]")
-    Network(Proxy("http", "h", 1))
+        Network(Upstream("socks5", "h", 1), path="feed[1]")
+    Network(Upstream("http", "h", 1))
 
 
 # ---- what a configuration says of proxies
@@ -197,11 +291,11 @@ ENVIRON = {"U": LOGIN[0], "P": LOGIN[1], "ALL": "socks5://me:s3cret@proxy.exampl
 @pytest.mark.parametrize(
     ("text", "proxy", "url"),
     [
-        ("http://h:8080", Proxy("http", "h", 8080), "http://h:8080"),
-        ("http://h", Proxy("http", "h", 3128), "http://h:3128"),
-        ("socks5://[::1]:1081/", Proxy("socks5", "::1", 1081), "socks5://[::1]:1081"),
-        ("socks5://${U}:${P}@h", Proxy("socks5", "h", 1080, *LOGIN), "socks5://us%20er%40:p%3Ass%2Fw%25rd@h:1080"),
-        ("${ALL}", Proxy("socks5", "proxy.example", 1080, "me", "s3cret"), "socks5://me:s3cret@proxy.example:1080"),
+        ("http://h:8080", Upstream("http", "h", 8080), "http://h:8080"),
+        ("http://h", Upstream("http", "h", 3128), "http://h:3128"),
+        ("socks5://[::1]:1081/", Upstream("socks5", "::1", 1081), "socks5://[::1]:1081"),
+        ("socks5://${U}:${P}@h", Upstream("socks5", "h", 1080, *LOGIN), "socks5://us%20er%40:p%3Ass%2Fw%25rd@h:1080"),
+        ("${ALL}", Upstream("socks5", "proxy.example", 1080, "me", "s3cret"), "socks5://me:s3cret@proxy.example:1080"),
     ],
 )
 def test_a_proxy_is_read_with_what_the_environment_holds(text, proxy, url):

@@ -139,12 +139,13 @@ class Tunnel:
         other: tuple[asyncio.StreamReader, asyncio.StreamWriter],
     ) -> None:
         try:
-            await asyncio.gather(_pipe(one[0], other[1]), _pipe(other[0], one[1]))
+            await asyncio.gather(pipe(one[0], other[1]), pipe(other[0], one[1]))
         finally:
             other[1].close()
 
 
-async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Pass on what comes until it ends."""
     with contextlib.suppress(OSError):
         while piece := await reader.read(65536):
             writer.write(piece)

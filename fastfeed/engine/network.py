@@ -157,8 +157,10 @@ class Network:
     def _explain(self, error: Exception, url: str) -> str:
         """What went wrong, in words for the log: it names the proxy, or whose certificate it is."""
         for each in _causes(error):  # the libraries wrap what others of them say
-            if isinstance(each, ssl.SSLCertVerificationError):
-                return f"certificate of {urlsplit(url).hostname} refused: {each.verify_message}{self._by_way()}"
+            # aiohttp's own class is one of these without saying what was verified; what it came of does.
+            verified = getattr(each, "verify_message", "") if isinstance(each, ssl.SSLCertVerificationError) else ""
+            if verified:
+                return f"certificate of {urlsplit(url).hostname} refused: {verified}{self._by_way()}"
             if isinstance(each, aiohttp.ClientHttpProxyError):
                 return f"proxy {self._proxy} refused: status {each.status}"
             if isinstance(each, (ProxyConnectionError, ProxyTimeoutError, aiohttp.ClientProxyConnectionError)):
