@@ -45,6 +45,8 @@ def stack() -> Iterator[contextlib.ExitStack]:
 
 def pytest_addoption(parser):
     parser.addoption("--sequences", type=int, default=20, help="random sequences of faults for each venue")
+    parser.addoption("--chaos-seconds", type=float, default=5, help="how long the chaos lasts")
+    parser.addoption("--chaos-seed", type=int, default=7, help="of its choices")
     parser.addoption("--clients", action="store_true", help="also other people's clients against the simulator")
 
 
