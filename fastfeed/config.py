@@ -123,13 +123,21 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True):
 
     def ws(self, product: Product) -> str:
         """Return the WebSocket base to use for `product`, without a trailing slash."""
-        own = product.ws_sandbox if self.sandbox else product.ws
-        return self.endpoints.ws.get(product.name, own).rstrip("/")
+        return self._base("ws", product).rstrip("/")
 
     def rest(self, product: Product) -> str:
         """Return the REST base to use for `product`, without a trailing slash."""
-        own = product.rest_sandbox if self.sandbox else product.rest
-        return self.endpoints.rest.get(product.name, own).rstrip("/")
+        return self._base("rest", product).rstrip("/")
+
+    @property
+    def rest_headers(self) -> dict[str, str]:
+        """Headers of all REST calls, which tell a venue that its sandbox is meant."""
+        products = self.products if self.sandbox else ()
+        return {name: value for product in products for name, value in product.rest_sandbox_headers.items()}
+
+    def _base(self, kind: Literal["ws", "rest"], product: Product) -> str:
+        own: str | None = getattr(product, f"{kind}_sandbox" if self.sandbox else kind)
+        return getattr(self.endpoints, kind).get(product.name, own or "")  # type: ignore[no-any-return]
 
 
 class Reconnect(msgspec.Struct, frozen=True, kw_only=True):
@@ -393,6 +401,13 @@ def _check_feed(feed: Feed, path: str, found: _Problems) -> None:
                 place, known = f"{path}.channels[{index}]", ", ".join(offered)
                 found.add(place, f"a channel of {feed.venue} {product.name} ({known})", f"{channel!r}")
     _check_endpoints(feed.endpoints, venue, f"{path}.endpoints", found)
+    for product in feed.products if feed.sandbox else ():
+        lacks = " and ".join(
+            {"ws": "WebSocket", "rest": "REST"}[kind] for kind in ("ws", "rest") if not feed._base(kind, product)
+        )
+        if lacks:
+            expected = f"false, or bases in [feed.endpoints]: {feed.venue} {product.name} has no sandbox for {lacks}"
+            found.add(f"{path}.sandbox", expected, "true")
 
 
 def _check_forms(feed: Feed, path: str, found: _Problems) -> None:

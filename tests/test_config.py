@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fastfeed.config import Reconnect, Size, load_config, read_config, refuse_overlap, select
 from fastfeed.errors import ConfigError
 from fastfeed.instrument import instruments
-from fastfeed.venues import binance
+from fastfeed.venues import VENUES, binance, load
 from fastfeed.venues.binance import SPOT, USDM
 from fastfeed.venues.spec import Options
 
@@ -359,3 +359,62 @@ def test_a_feed_takes_its_own_proxy_before_that_of_the_file(monkeypatch):
     assert [str(config.proxy(index)) for index in range(3)] == ["http://all:8080", "None", "socks5://own:9"]
     assert config.proxy(2).url == "socks5://u:p@own:9"
     assert read_config(LEAST).proxy(0) is None
+
+
+# ---- sandboxes, as the venues' pages name them
+
+SANDBOXES = {
+    "binance spot": ("wss://stream.testnet.binance.vision", "https://testnet.binance.vision"),
+    "binance usdm": ("wss://fstream.binancefuture.com", "https://demo-fapi.binance.com"),
+    **dict.fromkeys(
+        ("bybit spot", "bybit linear", "bybit inverse", "bybit option"),
+        ("wss://stream-testnet.bybit.com", "https://api-testnet.bybit.com"),
+    ),
+    "okx okx": ("wss://wspap.okx.com", "https://openapi.okx.com"),
+    "deribit deribit": ("wss://test.deribit.com", "https://test.deribit.com"),
+    "bitstamp bitstamp": ("wss://ws.sandbox.bitstamp.net", "https://sandbox.bitstamp.net"),
+    "krakenfutures krakenfutures": ("wss://demo-futures.kraken.com", "https://demo-futures.kraken.com"),
+}
+TESTED = {f"{venue} {product.name}": (venue, product) for venue in VENUES for product in load(venue).PRODUCTS}
+
+
+def sandboxed(venue, lines=""):
+    text = LEAST.replace('"binance"', f'"{venue}"').replace('"BTC/USDT"', '"*"')
+    return f"{text}sandbox = true\n{lines}"
+
+
+@pytest.mark.parametrize("place", TESTED)
+def test_one_word_takes_a_feed_to_the_sandbox(place):
+    venue, product = TESTED[place]
+    (only,) = read_config(sandboxed(venue)).feeds
+    assert product in only.products
+    assert (only.ws(product), only.rest(product)) == SANDBOXES[place]
+    (real,) = read_config(sandboxed(venue).replace("true", "false")).feeds
+    # Nothing that is said to the one reaches the other: by its address, or by a header.
+    assert real.ws(product) != only.ws(product)
+    assert real.rest(product) != only.rest(product) or only.rest_headers
+    assert real.rest_headers == {}
+
+
+def test_a_venue_that_has_one_base_for_both_is_told_by_a_header():
+    assert read_config(sandboxed("okx")).feeds[0].rest_headers == {"x-simulated-trading": "1"}
+
+
+@pytest.mark.parametrize(
+    ("lacks", "says"),
+    [
+        ({"ws_sandbox": None}, "binance spot has no sandbox for WebSocket / true"),
+        ({"rest_sandbox": None}, "binance spot has no sandbox for REST / true"),
+        ({"ws_sandbox": None, "rest_sandbox": None}, "binance spot has no sandbox for WebSocket and REST / true"),
+    ],
+)
+def test_a_venue_without_a_sandbox_says_so(lacks, says, monkeypatch):
+    bare = msgspec.structs.replace(SPOT, **lacks)
+    monkeypatch.setattr(binance, "PRODUCTS", (bare,))
+    monkeypatch.setattr(binance, "products_for", lambda pattern: (bare,))
+    path, found = refusal(feed("sandbox = true"))
+    assert path == "feed[0].sandbox"
+    assert found.startswith("false, or bases in [feed.endpoints]: ")
+    assert found.endswith(says)
+    own = 'endpoints = {ws = {spot = "ws://h"}, rest = {spot = "http://h"}}'
+    assert refusals(feed(f"sandbox = true\n{own}")) == []

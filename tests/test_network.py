@@ -186,6 +186,27 @@ def test_a_feed_goes_through_its_proxy_and_tries_again_while_that_refuses(kind, 
     run(main())
 
 
+def test_headers_of_the_feed_go_with_every_request():
+    heads: list[str] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+        writer.close()
+
+    async def main() -> None:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        async with Network(headers={"x-simulated-trading": "1"}) as network:
+            reply = await network.request("GET", url, {"other": "2"}, None, 10)
+        assert (reply.status, reply.body) == (200, b"{}")
+        server.close()
+        assert "x-simulated-trading: 1\r\n" in heads[0]
+        assert "other: 2\r\n" in heads[0]
+
+    run(main())
+
+
 # ---- certificates
 
 

@@ -226,4 +226,4 @@ class _Engine:
 def _network(config: Config, index: int) -> Network:
     """The way of one feed to its venue."""
     feed = config.feeds[index]
-    return Network(config.proxy(index), feed.endpoints.ca, path=f"feed[{index}]")
+    return Network(config.proxy(index), feed.endpoints.ca, feed.rest_headers, f"feed[{index}]")
