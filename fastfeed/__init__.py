@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from fastfeed.best import BestVenue
     from fastfeed.book import Book, BookState, Depth, Top
     from fastfeed.bus import Bus, open
     from fastfeed.errors import (
@@ -80,6 +81,7 @@ _HOME = {
     "OfflineFeed": "fastfeed.offline",
     "Bar": "fastfeed_core.message",
     "Bbo": "fastfeed_core.message",
+    "BestVenue": "fastfeed.best",
     "Book": "fastfeed.book",
     "BookState": "fastfeed.book",
     "Bus": "fastfeed.bus",
@@ -97,6 +99,7 @@ _HOME = {
 __all__ = [
     "Bar",
     "Bbo",
+    "BestVenue",
     "Book",
     "BookNotLive",
     "BookState",

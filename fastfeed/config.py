@@ -19,6 +19,7 @@ import msgspec
 from fastfeed import venues
 from fastfeed.errors import ConfigError, did_you_mean
 from fastfeed.instrument import Instrument
+from fastfeed.proxies import Proxy, problem_of, read_proxy
 from fastfeed.venues.spec import CHANNELS, Credentials, Options, Product, Venue
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Config",
     "Endpoints",
     "Feed",
+    "Network",
     "Reconnect",
     "Size",
     "load_config",
@@ -88,6 +90,7 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True):
     verify_s: Annotated[int, msgspec.Meta(ge=1, le=86400)] = Options().verify_s
     crossed: Literal["flag", "resync"] = "flag"  # of a book whose best bid comes to lie above its best ask
     sandbox: bool = False
+    proxy: str | None = None  # instead of the file's; "direct" for none
     # NAME: what logs in is in the environment, as NAME_KEY, NAME_SECRET, NAME_PASSPHRASE
     credentials: str | None = None
     endpoints: Endpoints = Endpoints()
@@ -120,13 +123,21 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True):
 
     def ws(self, product: Product) -> str:
         """Return the WebSocket base to use for `product`, without a trailing slash."""
-        own = product.ws_sandbox if self.sandbox else product.ws
-        return self.endpoints.ws.get(product.name, own).rstrip("/")
+        return self._base("ws", product).rstrip("/")
 
     def rest(self, product: Product) -> str:
         """Return the REST base to use for `product`, without a trailing slash."""
-        own = product.rest_sandbox if self.sandbox else product.rest
-        return self.endpoints.rest.get(product.name, own).rstrip("/")
+        return self._base("rest", product).rstrip("/")
+
+    @property
+    def rest_headers(self) -> dict[str, str]:
+        """Headers of all REST calls, which tell a venue that its sandbox is meant."""
+        products = self.products if self.sandbox else ()
+        return {name: value for product in products for name, value in product.rest_sandbox_headers.items()}
+
+    def _base(self, kind: Literal["ws", "rest"], product: Product) -> str:
+        own: str | None = getattr(product, f"{kind}_sandbox" if self.sandbox else kind)
+        return getattr(self.endpoints, kind).get(product.name, own or "")  # type: ignore[no-any-return]
 
 
 class Reconnect(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,12 +153,30 @@ class Reconnect(msgspec.Struct, frozen=True, kw_only=True):
     roll_s: Annotated[float, msgspec.Meta(gt=0)] | None = None  # age at which one is replaced; None: as the venue says
 
 
+class Network(msgspec.Struct, frozen=True, kw_only=True):
+    """The table [network]: how feeds that say nothing of it themselves reach their venues."""
+
+    proxy: str | None = None  # http:// or socks5://, user and password as ${NAME}: references to the environment
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """A whole configuration file."""
 
     bus: Bus
     feeds: tuple[Feed, ...]
     reconnect: Reconnect = Reconnect()
+    network: Network = Network()
+
+    def proxy(self, index: int) -> Proxy | None:
+        """Return the proxy of the feed at `index`, with what the environment holds; None for a direct way.
+
+        Raises
+        ------
+        ConfigError : the environment lacks something, or it makes no proxy of the text.
+        """
+        own = self.feeds[index].proxy
+        text, path = (self.network.proxy, "network.proxy") if own is None else (own, f"feed[{index}].proxy")
+        return None if text is None else read_proxy(text, path, os.environ)
 
 
 def load_config(path: str | Path) -> Config:
@@ -178,9 +207,10 @@ def read_config(text: str, file: str | None = None) -> Config:
     except tomllib.TOMLDecodeError as error:
         found.add("", "TOML", str(error))
         raise found.error() from None
-    found.check_keys(raw, ("bus", "feed", "reconnect"), "")
+    found.check_keys(raw, ("bus", "feed", "reconnect", "network"), "")
     bus = found.read(raw.get("bus", {}), Bus, "bus")
     reconnect = found.read(raw.get("reconnect", {}), Reconnect, "reconnect")
+    network = found.read(raw.get("network", {}), Network, "network")
     tables = raw.get("feed", [])
     if not isinstance(tables, list) or not tables:
         found.add("feed", "one table [[feed]] or more", None if not tables else "a table [feed]")
@@ -191,13 +221,16 @@ def read_config(text: str, file: str | None = None) -> Config:
         _check_bus(bus, found)
     if reconnect is not None and reconnect.initial_s > reconnect.cap_s:
         found.add("reconnect.initial_s", f"at most cap_s ({reconnect.cap_s:g})", f"{reconnect.initial_s:g}")
+    if network is not None:
+        _check_proxy(network.proxy, "network.proxy", found)
     for index, feed in enumerate(feeds):
         if feed is not None:
             _check_feed(feed, f"feed[{index}]", found)
     _check_overlap(feeds, found)
-    if found.errors or bus is None or reconnect is None:
+    if found.errors or bus is None or reconnect is None or network is None:
         raise found.error()
-    return Config(bus=bus, feeds=tuple(feed for feed in feeds if feed is not None), reconnect=reconnect)
+    chosen = tuple(feed for feed in feeds if feed is not None)
+    return Config(bus=bus, feeds=chosen, reconnect=reconnect, network=network)
 
 
 def select(listed: Sequence[Instrument], patterns: Iterable[str], path: str = "instruments") -> list[Instrument]:
@@ -349,6 +382,7 @@ def _check_bus(bus: Bus, found: _Problems) -> None:
 
 def _check_feed(feed: Feed, path: str, found: _Problems) -> None:
     _check_instruments(feed.instruments, f"{path}.instruments", found)
+    _check_proxy(feed.proxy, f"{path}.proxy", found)
     for index, channel in enumerate(feed.channels):
         if channel not in CHANNELS:
             hint = did_you_mean(channel, CHANNELS)
@@ -372,6 +406,13 @@ def _check_feed(feed: Feed, path: str, found: _Problems) -> None:
                 place, known = f"{path}.channels[{index}]", ", ".join(offered)
                 found.add(place, f"a channel of {feed.venue} {product.name} ({known})", f"{channel!r}")
     _check_endpoints(feed.endpoints, venue, f"{path}.endpoints", found)
+    for product in feed.products if feed.sandbox else ():
+        lacks = " and ".join(
+            {"ws": "WebSocket", "rest": "REST"}[kind] for kind in ("ws", "rest") if not feed._base(kind, product)
+        )
+        if lacks:
+            expected = f"false, or bases in [feed.endpoints]: {feed.venue} {product.name} has no sandbox for {lacks}"
+            found.add(f"{path}.sandbox", expected, "true")
 
 
 def _check_forms(feed: Feed, path: str, found: _Problems) -> None:
@@ -408,6 +449,12 @@ def _check_instruments(names: Sequence[str], path: str, found: _Problems) -> Non
         elif not re.fullmatch(r"[^\s/:]+/[^\s/:]+(:[^\s/:]+)?" if not _is_pattern(name) else r"[^\s\[\]]+", name):
             expected = "a unified symbol (BTC/USDT, BTC/USDT:USDT) or a pattern (*/USDT:USDT), without the venue"
             found.add(f"{path}[{index}]", expected, f"{name!r}")
+
+
+def _check_proxy(text: str | None, path: str, found: _Problems) -> None:
+    problem = None if text is None else problem_of(text)
+    if problem is not None:
+        found.add(path, *problem)
 
 
 def _check_endpoints(endpoints: Endpoints, venue: Venue, path: str, found: _Problems) -> None:

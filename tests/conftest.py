@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,11 +36,20 @@ def shm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture
+def stack() -> Iterator[contextlib.ExitStack]:
+    """What a test starts in the middle of itself, and is to be ended with it."""
+    with contextlib.ExitStack() as made:
+        yield made
+
+
 def pytest_addoption(parser):
     parser.addoption("--sequences", type=int, default=20, help="random sequences of faults for each venue")
     parser.addoption(
         "--race-seconds", type=int, default=8, help="how long one of two connections is killed every second"
     )
+    parser.addoption("--chaos-seconds", type=float, default=5, help="how long the chaos lasts")
+    parser.addoption("--chaos-seed", type=int, default=7, help="of its choices")
     parser.addoption("--clients", action="store_true", help="also other people's clients against the simulator")
 
 

@@ -17,8 +17,8 @@ VENUES = ("binance", "bybit", "okx", "deribit", "bitstamp", "kraken", "krakenfut
 
 # A module may import those of its own floor and of lower ones.
 FLOORS = {
-    "errors": 0, "include": 0, "instrument": 0, "pause": 0,
-    "rows": 1, "config": 2, "venues": 2, "reader": 2, "book": 2, "bus": 2,
+    "errors": 0, "include": 0, "instrument": 0, "pause": 0, "proxies": 1,
+    "rows": 1, "config": 2, "venues": 2, "reader": 2, "book": 2, "bus": 2, "best": 2,
     "snapshots": 3, "requests": 3, "link": 3, "attempt": 3, "lifecycle": 3, "breaker": 3, "places": 3, "reports": 3,
     "resubscribe": 3, "verify": 3, "books": 3,
     "protocol": 4, "offline": 5, "engine": 5, "sim": 5, "cli": 6, "__main__": 7,
@@ -75,7 +75,7 @@ def test_every_module_has_a_floor():
     assert {module(path).split(".")[1] for path in PYTHON if "." in module(path)} == set(FLOORS)
 
 
-@pytest.mark.parametrize("name", ["book", "bus", "reader"])
+@pytest.mark.parametrize("name", ["best", "book", "bus", "reader"])
 def test_a_consumer_imports_what_is_below_the_venues_and_the_reading_side_of_the_core(name):
     ours = {name for name in imports(ROOT / "fastfeed" / f"{name}.py") if name.startswith("fastfeed")}
     allowed = {"fastfeed.errors", "fastfeed.instrument", "fastfeed.rows", "fastfeed.book", "fastfeed.bus",
@@ -145,7 +145,7 @@ def test_the_hot_path_touches_no_python(name):
 
 def test_a_consumer_loads_nothing_of_the_network():
     code = (
-        "import sys, fastfeed; fastfeed.open; fastfeed.Instrument; fastfeed.PublisherGone\n"
+        "import sys, fastfeed; fastfeed.open; fastfeed.BestVenue; fastfeed.Instrument; fastfeed.PublisherGone\n"
         "print(sorted({'picows', 'uvloop', 'aiohttp', 'aiolimiter', 'stamina', 'fastfeed.venues', 'fastfeed.engine',"
         " 'fastfeed.protocol', 'fastfeed_core.session', 'numpy'} & set(sys.modules)))"
     )

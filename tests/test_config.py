@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fastfeed.config import Reconnect, Size, load_config, read_config, refuse_overlap, select
 from fastfeed.errors import ConfigError
 from fastfeed.instrument import instruments
-from fastfeed.venues import binance
+from fastfeed.venues import VENUES, binance, load
 from fastfeed.venues.binance import SPOT, USDM
 from fastfeed.venues.spec import Options
 
@@ -95,7 +95,7 @@ def test_sandbox_replaces_what_endpoints_leave():
 @pytest.mark.parametrize(
     ("text", "path", "says"),
     [
-        ("[buss]\n" + LEAST, "buss", "one of bus, feed, reconnect / 'buss' (did you mean bus?)"),
+        ("[buss]\n" + LEAST, "buss", "one of bus, feed, reconnect, network / 'buss' (did you mean bus?)"),
         (feed("conections = 2"), "feed[0].conections", "(did you mean connections?)"),
         (feed("endpoints = {wss = 1}"), "feed[0].endpoints.wss", "(did you mean ws?)"),
         (feed('venue = "binanse"'), "feed[0].venue", "'binanse' (did you mean binance?)"),
@@ -320,3 +320,101 @@ def test_patterns_that_overlap_are_refused_once_it_is_known_what_they_name(liste
     with pytest.raises(ConfigError, match=r"feed\[1\]\.instruments.*each channel.*'BTC/USDT', also in feed\[0\]"):
         refuse_overlap(feeds, chosen)
     refuse_overlap(read_config(two.replace('["book"]', '["trade"]', 1)).feeds, chosen)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "says"),
+    [
+        ("http://me:s3cret@h", "references to the environment, ${USER}:${PASSWORD}@ / 'http://***@h'"),
+        ("socks5://${A}:s3cret@h:1", "references to the environment, ${USER}:${PASSWORD}@ / 'socks5://***@h:1'"),
+        ("socks5://s3cret@h", "references to the environment"),
+        ("https://h", "http:// or socks5:// with a host, or direct / 'https://h'"),
+        ("http://", "http:// or socks5://"),
+        ("http://h:x", "http:// or socks5://"),
+        ("http://h/p", "http:// or socks5://"),
+        ("me:s3cret@h", "http:// or socks5:// with a host, or direct / '***@h'"),
+        ("", "http:// or socks5://"),
+    ],
+)
+def test_a_proxy_that_cannot_work_is_refused_and_a_secret_in_it_not_shown(proxy, says):
+    for text, place in (
+        (feed(f'proxy = "{proxy}"'), "feed[0].proxy"),
+        (f'{LEAST}[network]\nproxy = "{proxy}"', "network.proxy"),
+    ):
+        path, found = refusal(text)
+        assert path == place
+        assert says in found
+        assert "s3cret" not in found
+
+
+def test_a_feed_takes_its_own_proxy_before_that_of_the_file(monkeypatch):
+    monkeypatch.setenv("USER_OF_IT", "u")
+    monkeypatch.setenv("PASSWORD_OF_IT", "p")
+    other = LEAST[LEAST.index("[[") :]
+    text = (
+        f'{LEAST}{other.replace("BTC", "ETH")}proxy = "direct"\n{other.replace("BTC", "XRP")}'
+        'proxy = "socks5://${USER_OF_IT}:${PASSWORD_OF_IT}@own:9"\n[network]\nproxy = "http://all:8080"\n'
+    )
+    config = read_config(text)
+    assert [str(config.proxy(index)) for index in range(3)] == ["http://all:8080", "None", "socks5://own:9"]
+    assert config.proxy(2).url == "socks5://u:p@own:9"
+    assert read_config(LEAST).proxy(0) is None
+
+
+# ---- sandboxes, as the venues' pages name them
+
+SANDBOXES = {
+    "binance spot": ("wss://stream.testnet.binance.vision", "https://testnet.binance.vision"),
+    "binance usdm": ("wss://fstream.binancefuture.com", "https://demo-fapi.binance.com"),
+    **dict.fromkeys(
+        ("bybit spot", "bybit linear", "bybit inverse", "bybit option"),
+        ("wss://stream-testnet.bybit.com", "https://api-testnet.bybit.com"),
+    ),
+    "okx okx": ("wss://wspap.okx.com", "https://openapi.okx.com"),
+    "deribit deribit": ("wss://test.deribit.com", "https://test.deribit.com"),
+    "bitstamp bitstamp": ("wss://ws.sandbox.bitstamp.net", "https://sandbox.bitstamp.net"),
+    "krakenfutures krakenfutures": ("wss://demo-futures.kraken.com", "https://demo-futures.kraken.com"),
+}
+TESTED = {f"{venue} {product.name}": (venue, product) for venue in VENUES for product in load(venue).PRODUCTS}
+
+
+def sandboxed(venue, lines=""):
+    text = LEAST.replace('"binance"', f'"{venue}"').replace('"BTC/USDT"', '"*"')
+    return f"{text}sandbox = true\n{lines}"
+
+
+@pytest.mark.parametrize("place", TESTED)
+def test_one_word_takes_a_feed_to_the_sandbox(place):
+    venue, product = TESTED[place]
+    (only,) = read_config(sandboxed(venue)).feeds
+    assert product in only.products
+    assert (only.ws(product), only.rest(product)) == SANDBOXES[place]
+    (real,) = read_config(sandboxed(venue).replace("true", "false")).feeds
+    # Nothing that is said to the one reaches the other: by its address, or by a header.
+    assert real.ws(product) != only.ws(product)
+    assert real.rest(product) != only.rest(product) or only.rest_headers
+    assert real.rest_headers == {}
+
+
+def test_a_venue_that_has_one_base_for_both_is_told_by_a_header():
+    assert read_config(sandboxed("okx")).feeds[0].rest_headers == {"x-simulated-trading": "1"}
+
+
+@pytest.mark.parametrize(
+    ("lacks", "says"),
+    [
+        ({"ws_sandbox": None}, "binance spot has no sandbox for WebSocket / true"),
+        ({"rest_sandbox": None}, "binance spot has no sandbox for REST / true"),
+        ({"ws_sandbox": None, "rest_sandbox": None}, "binance spot has no sandbox for WebSocket and REST / true"),
+    ],
+)
+def test_a_venue_without_a_sandbox_says_so(lacks, says, monkeypatch):
+    bare = msgspec.structs.replace(SPOT, **lacks)
+    monkeypatch.setattr(binance, "PRODUCTS", (bare,))
+    monkeypatch.setattr(binance, "products_for", lambda pattern: (bare,))
+    path, found = refusal(feed("sandbox = true"))
+    assert path == "feed[0].sandbox"
+    assert found.startswith("false, or bases in [feed.endpoints]: ")
+    assert found.endswith(says)
+    own = 'endpoints = {ws = {spot = "ws://h"}, rest = {spot = "http://h"}}'
+    assert refusals(feed(f"sandbox = true\n{own}")) == []

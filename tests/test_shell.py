@@ -9,6 +9,7 @@ import picows
 
 from fastfeed.attempt import Connection
 from fastfeed.engine import shell
+from fastfeed.engine.network import Network
 
 
 class Wants:
@@ -25,7 +26,7 @@ class Wants:
 
 
 def make(protocol: Any) -> shell.Shell:
-    return shell.Shell(protocol, lambda: None, lambda: None, None, None)
+    return shell.Shell(protocol, lambda: None, lambda: None, Network())
 
 
 def test_an_address_that_does_not_answer_is_given_up(monkeypatch):

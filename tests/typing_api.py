@@ -57,6 +57,17 @@ def look(bus: fastfeed.Bus) -> None:
     assert_type(depth.position, fastfeed.Position)
 
 
+def choose(bus: fastfeed.Bus, prefer: list[str]) -> None:
+    best = fastfeed.BestVenue([bus, "other"], "BTC/USDT", prefer=prefer, hold_s=5, max_age_s=1, clock=lambda: 0)
+    assert_type(best.book(), fastfeed.Book | None)
+    assert_type(best.top(5), fastfeed.Top | None)
+    assert_type(best.venue, str | None)
+    assert_type(best.name, str | None)
+    assert_type(best.names, tuple[str, ...])
+    assert_type(best.reason, str)
+    assert_type(best.switches, int)
+
+
 def read(bus: fastfeed.Bus) -> None:
     reader = bus.reader()
     assert_type(reader, fastfeed.Reader)

@@ -9,22 +9,21 @@ import gc
 import grp
 import logging
 import signal
-import ssl
 import time
 from random import Random
 
-import aiohttp
 import uvloop
 
 from fastfeed import venues
-from fastfeed.config import Bus, Config, Feed, refuse_overlap
+from fastfeed.config import Bus, Config, refuse_overlap
 from fastfeed.engine.listing import list_instruments
+from fastfeed.engine.network import Network
 from fastfeed.engine.shell import Shell
 from fastfeed.errors import BusBusy, BusFull, ConfigError
 from fastfeed.instrument import Instrument
 from fastfeed.places import Places
 from fastfeed.protocol import Endpoint, Protocol, open_market
-from fastfeed.venues.spec import Channel, Options, rows_for
+from fastfeed.venues.spec import Channel, Credentials, Options, rows_for
 from fastfeed_core.bus import BusWriter, folder
 from fastfeed_core.market import Hub, Market
 from fastfeed_core.records import Reason, ScopeCode, State
@@ -43,7 +42,7 @@ def run(config: Config) -> None:
     Raises
     ------
     BusBusy : another feed writes the bus
-    ConfigError : an instrument that the venue does not list
+    ConfigError : an instrument that the venue does not list; a secret that the environment does not hold
     VenueError : a listing could not be fetched
     """
     uvloop.run(_run_until_signal(config))
@@ -59,13 +58,17 @@ async def _run_until_signal(config: Config) -> None:
 
 async def serve(config: Config, stop: asyncio.Event) -> None:
     """Run a feed until `stop` is set; errors as of `run`."""
+    networks = [_network(config, index) for index in range(len(config.feeds))]
+    logins = [feed.login() for feed in config.feeds]
     writer = open_bus(config.bus)
     ticker: asyncio.Task[None] | None = None
-    engine = _Engine(config, writer)
+    engine = _Engine(config, writer, networks, logins)
     try:
         ticker = asyncio.create_task(engine.tick())
-        async with aiohttp.ClientSession() as http:
-            starting = asyncio.create_task(engine.start(http))
+        async with contextlib.AsyncExitStack() as stack:
+            for network in networks:
+                await stack.enter_async_context(network)
+            starting = asyncio.create_task(engine.start())
             stopping = asyncio.create_task(stop.wait())
             # A signal ends the start too; a ticker that fails ends everything.
             await asyncio.wait({starting, stopping, ticker}, return_when=asyncio.FIRST_COMPLETED)
@@ -115,19 +118,22 @@ def _producer(name: str) -> int | None:
 class _Engine:
     """All protocols of the process, their shells, and the clock that drives them."""
 
-    def __init__(self, config: Config, writer: BusWriter) -> None:
+    def __init__(
+        self, config: Config, writer: BusWriter, networks: list[Network], logins: list[Credentials | None]
+    ) -> None:
         self._config = config
         self._writer = writer
+        self._networks = networks
+        self._logins = logins
         self._hub = Hub(writer)
         self._shells: list[Shell] = []
         self._attending = False
 
-    async def start(self, http: aiohttp.ClientSession) -> None:
+    async def start(self) -> None:
         """List the instruments, make their markets, and let the protocols begin."""
-        contexts = [_context(feed) for feed in self._config.feeds]
         chosen = await asyncio.gather(
             *(
-                list_instruments(feed, f"feed[{index}]", http, contexts[index])
+                list_instruments(feed, f"feed[{index}]", self._networks[index])
                 for index, feed in enumerate(self._config.feeds)
             )
         )
@@ -135,7 +141,7 @@ class _Engine:
         markets = self._open_markets(chosen)
         random = Random()
         places = Places(random, self._config.reconnect.connects_per_s)
-        for feed, listed, context in zip(self._config.feeds, chosen, contexts, strict=True):
+        for feed, listed, network, login in zip(self._config.feeds, chosen, self._networks, self._logins, strict=True):
             venue = venues.load(feed.venue)
             protocol = Protocol(
                 venue,
@@ -147,11 +153,11 @@ class _Engine:
                 options=feed.options,
                 connections=feed.connections,
                 reconnect=self._config.reconnect,
-                credentials=feed.login(),
+                credentials=login,
                 random=random,
                 places=places,
             )
-            self._shells.append(Shell(protocol, self._attend, self._writer.flush, http, context))
+            self._shells.append(Shell(protocol, self._attend, self._writer.flush, network))
         _log.info(
             "started bus=%s generation=%d instruments=%d feeds=%d",
             self._config.bus.name,
@@ -223,6 +229,7 @@ class _Engine:
         self._writer.flush()
 
 
-def _context(feed: Feed) -> ssl.SSLContext | None:
-    """TLS with the authorities of the file; None where nothing is said, or nothing is encrypted."""
-    return None if feed.endpoints.ca is None else ssl.create_default_context(cafile=feed.endpoints.ca)
+def _network(config: Config, index: int) -> Network:
+    """The way of one feed to its venue."""
+    feed = config.feeds[index]
+    return Network(config.proxy(index), feed.endpoints.ca, feed.rest_headers, f"feed[{index}]")

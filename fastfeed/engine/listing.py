@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from ssl import SSLContext
 
-import aiohttp
 import stamina
 
 from fastfeed.config import Feed, select
+from fastfeed.engine.network import Network, Unreachable
 from fastfeed.errors import FastfeedError, MalformedReply, RateLimited, Recovery, VenueDown
 from fastfeed.instrument import Instrument, instruments
 from fastfeed.venues import load
@@ -32,12 +31,10 @@ def _again(error: Exception) -> bool | float:
         return error.retry_after_s
     if isinstance(error, FastfeedError):
         return error.recovery is Recovery.BACKOFF
-    return isinstance(error, (aiohttp.ClientError, OSError, TimeoutError))
+    return False
 
 
-async def list_instruments(
-    feed: Feed, path: str, http: aiohttp.ClientSession, ssl: SSLContext | None
-) -> list[Instrument]:
+async def list_instruments(feed: Feed, path: str, network: Network) -> list[Instrument]:
     """Return the instruments that a feed's patterns name.
 
     Parameters
@@ -47,22 +44,20 @@ async def list_instruments(
     Raises
     ------
     ConfigError : a pattern names nothing that the venue lists
-    VenueError, OSError : the listing could not be fetched
+    VenueError : the listing could not be fetched
     """
     found: list[Instrument] = []
     for product in feed.products:
-        found += instruments(feed.venue, await _fetch_pages(feed, product, http, ssl), product.name)
+        found += instruments(feed.venue, await _fetch_pages(feed, product, network), product.name)
     return select(found, feed.instruments, f"{path}.instruments")
 
 
-async def _fetch_pages(
-    feed: Feed, product: Product, http: aiohttp.ClientSession, ssl: SSLContext | None
-) -> list[bytes]:
+async def _fetch_pages(feed: Feed, product: Product, network: Network) -> list[bytes]:
     """All pages of a listing: a page can name the calls for what it does not hold."""
     calls = list(product.listing)
     bodies: list[bytes] = []
     for call in calls:
-        body, page = await _fetch(feed, product, call, http, ssl)
+        body, page = await _fetch(feed, product, call, network)
         bodies.append(body)
         calls += page.more
         if len(bodies) == _MOST_PAGES:
@@ -72,20 +67,15 @@ async def _fetch_pages(
 
 
 @stamina.retry(on=_again, attempts=None, timeout=_TRIES_S, wait_initial=0.2, wait_max=30.0)
-async def _fetch(
-    feed: Feed, product: Product, call: Call, http: aiohttp.ClientSession, ssl: SSLContext | None
-) -> tuple[bytes, Page]:
+async def _fetch(feed: Feed, product: Product, call: Call, network: Network) -> tuple[bytes, Page]:
     """One page; it is read here because some venues say with status 200 that they have none now."""
     url = feed.rest(product) + call.path
     venue = load(feed.venue)
     try:
-        async with http.get(
-            url, ssl=ssl if ssl is not None else True, timeout=aiohttp.ClientTimeout(total=_REQUEST_S)
-        ) as reply:
-            body = await reply.read()
-            if reply.status == 200:
-                return body, venue.read_listing(body, product)
-            raise venue.read_rest_error(reply.status, reply.headers, body, None, time.time_ns())
-    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        status, headers, body = await network.request("GET", url, {}, None, _REQUEST_S)
+    except Unreachable as error:
         _log.warning("listing failed url=%s error=%s", url, error)
-        raise VenueDown(feed.venue, None, f"{url}: {type(error).__name__}: {error}") from error
+        raise VenueDown(feed.venue, None, f"{url}: {error}") from error
+    if status == 200:
+        return body, venue.read_listing(body, product)
+    raise venue.read_rest_error(status, headers, body, None, time.time_ns())

@@ -9,13 +9,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from ssl import SSLContext
 from typing import Any
 
-import aiohttp
-import picows
-
 from fastfeed.attempt import Connection
+from fastfeed.engine.network import Network, Reply, Unreachable
 from fastfeed.protocol import Protocol
 from fastfeed.snapshots import Request
 from fastfeed_core.session import Session
@@ -24,10 +21,8 @@ __all__ = ["Shell"]
 
 _log = logging.getLogger(__name__)
 
-_HANDSHAKE_S = 10.0
 _OPEN_S = 20.0  # for all of it: the system alone would wait minutes for an address that does not answer
 _REQUEST_S = 15.0
-_MAX_FRAME = 16 << 20
 
 
 class Shell:
@@ -37,8 +32,7 @@ class Shell:
     ----------
     attend : called when a receive path has something for a protocol: the engine asks all of them
     flush : publishes what was written to the bus: whatever happened, readers learn of it now
-    http : session for REST calls
-    ssl : for wss; None: the system's authorities
+    network : the way to the venue
     """
 
     def __init__(
@@ -46,14 +40,12 @@ class Shell:
         protocol: Protocol,
         attend: Callable[[], None],
         flush: Callable[[], None],
-        http: aiohttp.ClientSession,
-        ssl: SSLContext | None,
+        network: Network,
     ) -> None:
         self.protocol = protocol
         self._attend = attend
         self._flush = flush
-        self._http = http
-        self._ssl = ssl
+        self._network = network
         self._sessions: dict[int, Session] = {}
         self._opening: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -95,19 +87,11 @@ class Shell:
     async def _open(self, connection: Connection) -> None:
         try:
             async with asyncio.timeout(_OPEN_S):
-                await picows.ws_connect(
-                    lambda: Session(self, connection.id),
-                    connection.url,
-                    ssl_context=self._ssl if connection.url.startswith("wss:") else None,
-                    websocket_handshake_timeout=_HANDSHAKE_S,
-                    # Pings are answered by the session, which counts them as signs of life.
-                    enable_auto_pong=False,
-                    max_frame_size=_MAX_FRAME,
-                    extra_headers=connection.headers,
-                )
+                await self._network.open(lambda: Session(self, connection.id), connection.url, connection.headers)
         except Exception as error:  # whatever went wrong, it was an attempt, and the next one is due
             self._opening.discard(connection.id)
-            self.protocol.disconnected(connection.id, time.time_ns(), f"{type(error).__name__}: {error}")
+            reason = str(error) if isinstance(error, Unreachable) else f"{type(error).__name__}: {error}"
+            self.protocol.disconnected(connection.id, time.time_ns(), reason)
             self.carry_out()
         finally:
             self._opening.discard(connection.id)
@@ -135,21 +119,11 @@ class Shell:
         self.carry_out()
 
     async def _request(self, request: Request) -> None:
-        status, body, headers = 0, b"", {}
         try:
-            async with self._http.request(
-                request.method,
-                request.url,
-                headers=request.headers,
-                data=request.body,
-                ssl=self._ssl if self._ssl is not None else True,
-                timeout=aiohttp.ClientTimeout(total=_REQUEST_S),
-            ) as reply:
-                body = await reply.read()
-                status, headers = reply.status, dict(reply.headers)
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            body = f"{type(error).__name__}: {error}".encode()
-        self.protocol.reply(request, body, status, headers, time.time_ns())
+            reply = await self._network.request(request.method, request.url, request.headers, request.body, _REQUEST_S)
+        except Unreachable as error:
+            reply = Reply(0, {}, str(error).encode())
+        self.protocol.reply(request, reply.body, reply.status, reply.headers, time.time_ns())
         self.carry_out()
 
     async def stop(self) -> None:

@@ -296,6 +296,7 @@ class Market:
             if knobs.journal:
                 flow.journal = []
             self.flows[instrument.name] = flow
+        self._replayed: dict[str, tuple[int, TrueBook]] = {}  # changes, and the book that they lead to
         self._queue = [(flow.due, index, flow) for index, flow in enumerate(self.flows.values())]
         heapq.heapify(self._queue)
 
@@ -311,13 +312,19 @@ class Market:
         return event
 
     def book_at(self, name: str, sequence: int) -> TrueBook:
-        """Return a copy of the book as of `sequence`. O(changes so far); ValueError without the journal."""
+        """Return a copy of the book as of `sequence`; ValueError without the journal.
+
+        O(changes since the last call) if they come in order, else O(changes so far).
+        """
         flow = self.flows[name]
         if flow.journal is None:
             raise ValueError("the book at a sequence needs the journal, which was not kept")
-        book = flow.origin.copy()
-        for change in flow.journal:
-            if change.sequence > sequence:
-                break
-            book.apply(change)
+        done, book = self._replayed.get(name, (0, flow.origin))
+        if book.sequence > sequence:
+            done, book = 0, flow.origin
+        book = book.copy()
+        while done < len(flow.journal) and flow.journal[done].sequence <= sequence:
+            book.apply(flow.journal[done])
+            done += 1
+        self._replayed[name] = done, book.copy()
         return book

@@ -58,9 +58,10 @@ OKX = Product(
     # Overview, Production Trading Services; port 8443 ended on 2026-10-31 (change log)
     ws="wss://ws.okx.com",
     rest="https://openapi.okx.com",
-    # Demo Trading Services; REST is told apart by a header, and lists the same
+    # Demo Trading Services; REST is told apart by a header
     ws_sandbox="wss://wspap.okx.com",
     rest_sandbox="https://openapi.okx.com",
+    rest_sandbox_headers={"x-simulated-trading": "1"},
     # Get instruments: options are listed by underlying, which Get underlying names
     listing=(
         Call(f"{_LISTING}SPOT", _LISTING_WEIGHT),

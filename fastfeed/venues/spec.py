@@ -154,8 +154,9 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
     kinds: tuple[Kind, ...] = ("spot", "swap", "future", "option")
     ws: str
     rest: str
-    ws_sandbox: str
-    rest_sandbox: str
+    ws_sandbox: str | None = None  # None: the venue has none
+    rest_sandbox: str | None = None
+    rest_sandbox_headers: Mapping[str, str] = {}  # of REST calls, where one base serves both
     listing: tuple[Call, ...]
     channels: tuple[Channel, ...]
     snapshots: tuple[SnapshotSize, ...] = ()  # rising; of books by request

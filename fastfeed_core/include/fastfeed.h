@@ -96,6 +96,8 @@ enum ff_flag {
     FF_FLAG_FIRST = 1,   /* first and last fragment of a message; both are set on a message of one record */
     FF_FLAG_LAST = 2,
     FF_FLAG_DERIVED = 4, /* a bbo that was computed from the book */
+    FF_FLAG_CROSSED = 8, /* the best bid is above the best ask, or equal to it */
+    FF_FLAG_LOCKED = 16,
 };
 
 enum ff_state {
@@ -120,6 +122,7 @@ enum ff_reason {
     FF_REASON_RESTARTED = 12,
     FF_REASON_NO_DATA = 13,     /* a subscription that the venue took never brought anything */
     FF_REASON_REPAIRED = 14,    /* an unchained book was found to differ from the venue's, and replaced */
+    FF_REASON_CROSSED = 15,     /* the best bid has come to lie above the best ask */
 };
 
 enum ff_scope_code {
@@ -337,6 +340,8 @@ typedef struct {
     int64_t held_lost;         /* deltas that found no room */
     int64_t repairs;           /* times an unchained book was found wrong, and replaced */
     int64_t no_data;           /* subscriptions that were taken and brought nothing */
+    int64_t crossed;           /* messages that left the best bid above the best ask */
+    int64_t locked;            /* ... equal to it */
 } ff_instrument_row;
 
 typedef struct {
@@ -353,7 +358,12 @@ typedef struct {
     int64_t wrong_symbol; /* frames of a known topic that name another symbol */
     int64_t last_recv;    /* ns since the epoch of the last socket read */
     int64_t latency_max;  /* ns, socket read to ring */
-    int64_t _padding[8];
+    int64_t wins;         /* messages that it brought first, of instruments with several sources */
+    int64_t losses;       /* ... that another one had brought */
+    int64_t leads;        /* ... that it brought first and another one later */
+    int64_t lead_sum;     /* ns by which it was first, of all of those together */
+    int64_t lead_max;     /* ns */
+    int64_t _padding[3];
 } ff_connection_row;
 
 /* head of a slot of a top cell; the pairs follow: cells_depth bids, then cells_depth asks */
@@ -365,7 +375,8 @@ typedef struct {
     int64_t as_of;           /* ring position up to which the slot has everything */
     int64_t complete_bid_px;
     int64_t complete_ask_px;
-    uint32_t state;          /* enum ff_state */
+    uint16_t state;          /* enum ff_state */
+    uint16_t flags;          /* crossed or locked, enum ff_flag */
     uint16_t n_bids;
     uint16_t n_asks;
 } ff_top_head;
@@ -513,7 +524,7 @@ FF_STATIC_ASSERT(offsetof(ff_bus_live, heartbeat) == 8, "ff_bus_live.heartbeat")
 FF_STATIC_ASSERT(offsetof(ff_bus_live, instruments) == 16, "ff_bus_live.instruments");
 FF_STATIC_ASSERT(offsetof(ff_bus_live, connections) == 24, "ff_bus_live.connections");
 FF_STATIC_ASSERT(offsetof(ff_bus_live, wake) == 32, "ff_bus_live.wake");
-FF_STATIC_ASSERT(sizeof(ff_instrument_row) == 376, "size of ff_instrument_row");
+FF_STATIC_ASSERT(sizeof(ff_instrument_row) == 392, "size of ff_instrument_row");
 FF_STATIC_ASSERT(offsetof(ff_instrument_row, name) == 0, "ff_instrument_row.name");
 FF_STATIC_ASSERT(offsetof(ff_instrument_row, symbol) == 64, "ff_instrument_row.symbol");
 FF_STATIC_ASSERT(offsetof(ff_instrument_row, venue) == 112, "ff_instrument_row.venue");
@@ -555,6 +566,8 @@ FF_STATIC_ASSERT(offsetof(ff_instrument_row, held) == 344, "ff_instrument_row.he
 FF_STATIC_ASSERT(offsetof(ff_instrument_row, held_lost) == 352, "ff_instrument_row.held_lost");
 FF_STATIC_ASSERT(offsetof(ff_instrument_row, repairs) == 360, "ff_instrument_row.repairs");
 FF_STATIC_ASSERT(offsetof(ff_instrument_row, no_data) == 368, "ff_instrument_row.no_data");
+FF_STATIC_ASSERT(offsetof(ff_instrument_row, crossed) == 376, "ff_instrument_row.crossed");
+FF_STATIC_ASSERT(offsetof(ff_instrument_row, locked) == 384, "ff_instrument_row.locked");
 FF_STATIC_ASSERT(sizeof(ff_connection_row) == 224, "size of ff_connection_row");
 FF_STATIC_ASSERT(offsetof(ff_connection_row, label) == 0, "ff_connection_row.label");
 FF_STATIC_ASSERT(offsetof(ff_connection_row, connected) == 64, "ff_connection_row.connected");
@@ -569,7 +582,12 @@ FF_STATIC_ASSERT(offsetof(ff_connection_row, fallbacks) == 128, "ff_connection_r
 FF_STATIC_ASSERT(offsetof(ff_connection_row, wrong_symbol) == 136, "ff_connection_row.wrong_symbol");
 FF_STATIC_ASSERT(offsetof(ff_connection_row, last_recv) == 144, "ff_connection_row.last_recv");
 FF_STATIC_ASSERT(offsetof(ff_connection_row, latency_max) == 152, "ff_connection_row.latency_max");
-FF_STATIC_ASSERT(offsetof(ff_connection_row, _padding) == 160, "ff_connection_row._padding");
+FF_STATIC_ASSERT(offsetof(ff_connection_row, wins) == 160, "ff_connection_row.wins");
+FF_STATIC_ASSERT(offsetof(ff_connection_row, losses) == 168, "ff_connection_row.losses");
+FF_STATIC_ASSERT(offsetof(ff_connection_row, leads) == 176, "ff_connection_row.leads");
+FF_STATIC_ASSERT(offsetof(ff_connection_row, lead_sum) == 184, "ff_connection_row.lead_sum");
+FF_STATIC_ASSERT(offsetof(ff_connection_row, lead_max) == 192, "ff_connection_row.lead_max");
+FF_STATIC_ASSERT(offsetof(ff_connection_row, _padding) == 200, "ff_connection_row._padding");
 FF_STATIC_ASSERT(sizeof(ff_top_head) == 64, "size of ff_top_head");
 FF_STATIC_ASSERT(offsetof(ff_top_head, sequence) == 0, "ff_top_head.sequence");
 FF_STATIC_ASSERT(offsetof(ff_top_head, ts_event) == 8, "ff_top_head.ts_event");
@@ -579,6 +597,7 @@ FF_STATIC_ASSERT(offsetof(ff_top_head, as_of) == 32, "ff_top_head.as_of");
 FF_STATIC_ASSERT(offsetof(ff_top_head, complete_bid_px) == 40, "ff_top_head.complete_bid_px");
 FF_STATIC_ASSERT(offsetof(ff_top_head, complete_ask_px) == 48, "ff_top_head.complete_ask_px");
 FF_STATIC_ASSERT(offsetof(ff_top_head, state) == 56, "ff_top_head.state");
+FF_STATIC_ASSERT(offsetof(ff_top_head, flags) == 58, "ff_top_head.flags");
 FF_STATIC_ASSERT(offsetof(ff_top_head, n_bids) == 60, "ff_top_head.n_bids");
 FF_STATIC_ASSERT(offsetof(ff_top_head, n_asks) == 62, "ff_top_head.n_asks");
 FF_STATIC_ASSERT(sizeof(ff_image_head) == 64, "size of ff_image_head");
@@ -641,19 +660,20 @@ static const char *const ff_description[] = {
     "connections_capacity:u8@136 cells_offset:u8@144 cells_stride:u8@152 cells_depth:u8@160 "
     "images_offset:u8@168 images_stride:u8@176 images_depth:u8@184 histogram_size:u8@192",
     "BusLive 40 state:u8@0 heartbeat:i8@8 instruments:u8@16 connections:u8@24 wake:u8@32",
-    "InstrumentRow 376 name:S64@0 symbol:S48@64 venue:S16@112 base:S16@128 quote:S16@144 settle:S16@160 "
+    "InstrumentRow 392 name:S64@0 symbol:S48@64 venue:S16@112 base:S16@128 quote:S16@144 settle:S16@160 "
     "contract_unit:S16@176 tick_mantissa:i8@192 lot_mantissa:i8@200 contract_mantissa:i8@208 "
     "strike_mantissa:i8@216 expiry:i8@224 tick_exp:i1@232 lot_exp:i1@233 contract_exp:i1@234 "
     "strike_exp:i1@235 px_exp:i1@236 sz_exp:i1@237 kind:u1@238 option_type:u1@239 inverse:u1@240 "
     "chained:u1@241 has_book:u1@242 _padding:u1@243 status:u4@244 deltas:i8@248 snapshots:i8@256 "
     "bbos:i8@264 trades:i8@272 tickers:i8@280 bars:i8@288 liquidations:i8@296 old:i8@304 gaps:i8@312 "
     "source_gaps:i8@320 resyncs:i8@328 refused:i8@336 held:i8@344 held_lost:i8@352 repairs:i8@360 "
-    "no_data:i8@368",
+    "no_data:i8@368 crossed:i8@376 locked:i8@384",
     "ConnectionRow 224 label:S64@0 connected:i8@64 connects:i8@72 disconnects:i8@80 frames:i8@88 "
     "bytes:i8@96 controls:i8@104 malformed:i8@112 unrouted:i8@120 fallbacks:i8@128 wrong_symbol:i8@136 "
-    "last_recv:i8@144 latency_max:i8@152 _padding:i8*8@160",
+    "last_recv:i8@144 latency_max:i8@152 wins:i8@160 losses:i8@168 leads:i8@176 lead_sum:i8@184 "
+    "lead_max:i8@192 _padding:i8*3@200",
     "TopHead 64 sequence:i8@0 ts_event:i8@8 ts_recv:i8@16 ts_publish:i8@24 as_of:i8@32 "
-    "complete_bid_px:i8@40 complete_ask_px:i8@48 state:u4@56 n_bids:u2@60 n_asks:u2@62",
+    "complete_bid_px:i8@40 complete_ask_px:i8@48 state:u2@56 flags:u2@58 n_bids:u2@60 n_asks:u2@62",
     "ImageHead 64 sequence:i8@0 ts_event:i8@8 ts_recv:i8@16 as_of:i8@24 complete_bid_px:i8@32 "
     "complete_ask_px:i8@40 state:u4@48 n_bids:u4@52 n_asks:u4@56 _padding:u4@60",
     "ReaderRow 128 state:u4@0 pid:u4@4 attached:i8@8 label:S48@16 position:i8@64 read:i8@72 lost:i8@80 "
