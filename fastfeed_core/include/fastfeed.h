@@ -1269,7 +1269,7 @@ static inline int ff_read_top(const ff_bus *bus, uint32_t instrument, uint32_t d
         head->n_bids = (uint16_t)depth;
     if (head->n_asks > depth)
         head->n_asks = (uint16_t)depth;
-    head->state = ff_effective(bus, head->state);
+    head->state = (uint16_t)ff_effective(bus, head->state);
     return FF_OK;
 }
 
