@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from fastfeed import venues
+from fastfeed.credentials import problem_of_file, read_environment, read_file
 from fastfeed.errors import ConfigError, did_you_mean
 from fastfeed.instrument import Instrument
 from fastfeed.proxies import Proxy, problem_of, read_proxy
@@ -91,28 +92,35 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True):
     crossed: Literal["flag", "resync"] = "flag"  # of a book whose best bid comes to lie above its best ask
     sandbox: bool = False
     proxy: str | None = None  # instead of the file's; "direct" for none
-    # NAME: what logs in is in the environment, as NAME_KEY, NAME_SECRET, NAME_PASSPHRASE
-    credentials: str | None = None
+    credentials: str | None = None  # NAME: the environment holds NAME_KEY, NAME_SECRET, NAME_PASSPHRASE
+    credentials_file: str | None = None  # ... or a TOML file that its owner alone can read: key, secret, passphrase
     endpoints: Endpoints = Endpoints()
+
+    @property
+    def logs_in(self) -> bool:
+        """True if the feed names credentials."""
+        return self.credentials is not None or self.credentials_file is not None
 
     @property
     def options(self) -> Options:
         return Options(**{name: getattr(self, name) for name in Options.__struct_fields__})
 
-    def login(self) -> Credentials | None:
-        """Return the credentials that the environment holds; None if the feed names none.
+    def login(self, path: str = "feed") -> Credentials | None:
+        """Return the credentials that the environment or a file holds; None if the feed names none.
+
+        Parameters
+        ----------
+        path : where the feed stands in its file, for messages
 
         Raises
         ------
-        ConfigError : the environment lacks them.
+        ConfigError : they are not there, or others could read them.
         """
-        if self.credentials is None:
-            return None
-        parts = {part: os.environ.get(f"{self.credentials}_{part}", "") for part in ("KEY", "SECRET", "PASSPHRASE")}
-        if not parts["KEY"] or not parts["SECRET"]:
-            names = f"{self.credentials}_KEY and {self.credentials}_SECRET in the environment"
-            raise ConfigError("feed.credentials", names, "nothing")
-        return Credentials(key=parts["KEY"], secret=parts["SECRET"], passphrase=parts["PASSPHRASE"])
+        if self.credentials_file is not None:
+            return read_file(self.credentials_file, f"{path}.credentials_file")
+        if self.credentials is not None:
+            return read_environment(self.credentials, f"{path}.credentials", os.environ)
+        return None
 
     @property
     def products(self) -> tuple[Product, ...]:
@@ -383,6 +391,7 @@ def _check_bus(bus: Bus, found: _Problems) -> None:
 def _check_feed(feed: Feed, path: str, found: _Problems) -> None:
     _check_instruments(feed.instruments, f"{path}.instruments", found)
     _check_proxy(feed.proxy, f"{path}.proxy", found)
+    _check_credentials(feed, path, found)
     for index, channel in enumerate(feed.channels):
         if channel not in CHANNELS:
             hint = did_you_mean(channel, CHANNELS)
@@ -426,7 +435,7 @@ def _check_forms(feed: Feed, path: str, found: _Problems) -> None:
         wanted = getattr(feed, key)
         if wanted and wanted not in forms:
             found.add(f"{path}.{key}", f"one of {', '.join(filter(None, forms))}", f"{wanted!r}")
-        elif wanted and feed.credentials is None and all(row.login for row in rows if row.form == wanted):
+        elif wanted and not feed.logs_in and all(row.login for row in rows if row.form == wanted):
             found.add(f"{path}.credentials", f"a name, because {key} {wanted!r} needs a login", "nothing")
     for product in feed.products:
         if product.bars and feed.bar_interval not in product.bars:
@@ -449,6 +458,17 @@ def _check_instruments(names: Sequence[str], path: str, found: _Problems) -> Non
         elif not re.fullmatch(r"[^\s/:]+/[^\s/:]+(:[^\s/:]+)?" if not _is_pattern(name) else r"[^\s\[\]]+", name):
             expected = "a unified symbol (BTC/USDT, BTC/USDT:USDT) or a pattern (*/USDT:USDT), without the venue"
             found.add(f"{path}[{index}]", expected, f"{name!r}")
+
+
+def _check_credentials(feed: Feed, path: str, found: _Problems) -> None:
+    # The name becomes part of names in the environment; a secret that is put in its place is not repeated.
+    if feed.credentials is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", feed.credentials):
+        found.add(f"{path}.credentials", "a name, with NAME_KEY and NAME_SECRET in the environment", "something else")
+    if feed.credentials is not None and feed.credentials_file is not None:
+        found.add(f"{path}.credentials_file", "credentials from one place", "credentials as well")
+    problem = None if feed.credentials_file is None else problem_of_file(feed.credentials_file)
+    if problem is not None:
+        found.add(f"{path}.credentials_file", *problem)
 
 
 def _check_proxy(text: str | None, path: str, found: _Problems) -> None:

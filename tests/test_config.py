@@ -310,6 +310,9 @@ def test_credentials_come_from_the_environment(monkeypatch):
     found = feed.login()
     assert (found.key, found.secret, found.passphrase) == ("k", "s3cret", "")
     assert "s3cret" not in repr(found)
+    monkeypatch.delenv("MINE_SECRET")
+    with pytest.raises(ConfigError, match=r"^feed\[3\].credentials: expected MINE_SECRET in the environment"):
+        feed.login("feed[3]")
 
 
 def test_patterns_that_overlap_are_refused_once_it_is_known_what_they_name(listed):

@@ -59,7 +59,7 @@ async def _run_until_signal(config: Config) -> None:
 async def serve(config: Config, stop: asyncio.Event) -> None:
     """Run a feed until `stop` is set; errors as of `run`."""
     networks = [_network(config, index) for index in range(len(config.feeds))]
-    logins = [feed.login() for feed in config.feeds]
+    logins = [feed.login(f"feed[{index}]") for index, feed in enumerate(config.feeds)]
     writer = open_bus(config.bus)
     ticker: asyncio.Task[None] | None = None
     engine = _Engine(config, writer, networks, logins)

@@ -62,14 +62,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):
-    """What a login needs; a secret never shows itself."""
+    """What a login needs; none of it shows itself."""
 
     key: str
     secret: str
     passphrase: str = ""
 
     def __repr__(self) -> str:
-        return f"Credentials(key={self.key!r})"
+        return "Credentials(***)"
 
 
 class Call(msgspec.Struct, frozen=True):

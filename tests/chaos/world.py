@@ -217,7 +217,6 @@ class World:
 
     def heal(self) -> None:
         """End all faults."""
-        self.struck.update(self.sim.faults.counts)
         self.sim.faults.clear()
         for proxy in self.proxies:
             proxy.heal()
