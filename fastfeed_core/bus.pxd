@@ -11,7 +11,7 @@ cdef enum:
     READERS_HEAD = 128
     READER_ROWS = 64
     #: connections that a bus has rows for
-    CONNECTIONS = 256
+    CONNECTIONS = 4096
 
 
 cdef class BusWriter:
@@ -28,7 +28,6 @@ cdef class BusWriter:
     cdef readonly str folder
     cdef readonly bint closed
     cdef int _fill(self, const BusHeader* plan, bytes description) except -1
-    cdef int _allocate(self, uint32_t instrument, bint book) except -1
     cdef LatencyHead* _latency(self, uint32_t instrument) noexcept
     cdef int publish(self, Publication* pub, uint32_t instrument, Book* book) except -1
     cdef ConnectionRow* connection_row(self, int index) noexcept

@@ -82,10 +82,7 @@ cdef uint64_t _plan(BusHeader* h, uint64_t description_size, uint64_t ring, uint
     h.description_offset = at
     h.description_size = description_size
     h.control_offset = at = _up(at + description_size)
-    h.connections_offset = at = _up(at + sizeof(ff_ring_control))
-    h.connections_stride = _up(sizeof(ConnectionRow) + latency_bytes())
-    h.connections_capacity = CONNECTIONS
-    h.instruments_offset = at = at + CONNECTIONS * h.connections_stride
+    h.instruments_offset = at = _up(at + sizeof(ff_ring_control))
     h.instruments_stride = sizeof(InstrumentRow)
     h.instruments_capacity = instruments
     h.cells_offset = at = _up(at + instruments * sizeof(InstrumentRow))
@@ -94,14 +91,17 @@ cdef uint64_t _plan(BusHeader* h, uint64_t description_size, uint64_t ring, uint
     h.ring_offset = at = _up(at + instruments * h.cells_stride, HUGE_PAGE if huge_pages else PAGE)
     h.ring_capacity = ring
     # A guard page: prefetches and clamped copies stay inside of the mapping.
-    h.latencies_offset = at = at + ring + PAGE
+    h.connections_offset = at = at + ring + PAGE
+    h.connections_stride = _up(sizeof(ConnectionRow) + latency_bytes())
+    h.connections_capacity = CONNECTIONS
+    h.latencies_offset = at = at + CONNECTIONS * h.connections_stride
     h.latencies_stride = _up(latency_bytes())
     h.images_offset = at = at + instruments * h.latencies_stride
     h.images_stride = _up(_slot_stride(sizeof(ImageHead), levels))
     h.images_depth = levels
     h.histogram_size = HISTOGRAM_SIZE
     h.total_bytes = at + instruments * h.images_stride
-    return h.latencies_offset
+    return h.connections_offset
 
 
 def needs(*, uint64_t ring, uint64_t instruments, uint64_t top, uint64_t levels, bint huge_pages=False):
@@ -109,8 +109,8 @@ def needs(*, uint64_t ring, uint64_t instruments, uint64_t top, uint64_t levels,
 
     Returns
     -------
-    mapping : `start`, of which `ring`, `tops` and `rows` are parts; `instrument`, for each one when it is activated, or
-        `book`, for one with a book
+    mapping : `start`, of which `ring`, `tops` and `rows` are parts; later `instrument` for each one that is activated,
+        or `book` for one with a book, and `connection` for each connection
     """
     cdef BusHeader h
     cdef uint64_t start = _plan(&h, len(records.description()), ring, instruments, top, levels, huge_pages)
@@ -121,6 +121,7 @@ def needs(*, uint64_t ring, uint64_t instruments, uint64_t top, uint64_t levels,
         "rows": instruments * h.instruments_stride,
         "instrument": h.latencies_stride,
         "book": h.latencies_stride + h.images_stride,
+        "connection": h.connections_stride,
     }
 
 
@@ -217,7 +218,6 @@ cdef class BusWriter:
     cdef int _fill(self, const BusHeader* plan, bytes description) except -1:
         """Map the file and write all that readers need before the first record."""
         cdef Publisher* p = &self.publisher
-        cdef uint64_t i
         os.ftruncate(self._fd, plan.total_bytes)
         self._map = mmap.mmap(self._fd, plan.total_bytes)
         self._view = self._map
@@ -243,8 +243,6 @@ cdef class BusWriter:
         p.given_clock = self.name is None
         p.sleepers = NULL
         p.live.heartbeat = ff_monotonic()
-        for i in range(CONNECTIONS):
-            latency_init(self.connection_latency(<int>i))
         return 0
 
     def _create_readers(self, group):
@@ -294,7 +292,7 @@ cdef class BusWriter:
         pub.ts_event = ABSENT
         pub.ts_recv = ABSENT
         pub.ts_publish = ABSENT
-        self._allocate(instrument, book != NULL)
+        self._allocate_instrument(instrument, book != NULL)
         pub.latency = self._latency(instrument)
         if book == NULL:
             return 0
@@ -327,18 +325,19 @@ cdef class BusWriter:
             pass
         self.publisher.live.huge_bytes = _huge_bytes(<size_t>self.base)
 
-    cdef int _allocate(self, uint32_t instrument, bint book) except -1:
-        """Take the memory of an instrument's latencies and, with a book, of its image (NoRoom or ENOSPC)."""
-        cdef uint64_t latencies = self.header.latencies_offset + instrument * self.header.latencies_stride
-        cdef uint64_t image = self.header.images_offset + instrument * self.header.images_stride
+    def _allocate(self, uint64_t start, uint64_t size):
+        """Take memory for a part of the file (NoRoom or ENOSPC)."""
         if self.name is not None:
-            require(self.header.latencies_stride + (self.header.images_stride if book else 0), self.folder)
-            allocate(self._fd, latencies, self.header.latencies_stride)
-            self._populate(latencies, self.header.latencies_stride)
-            if book:
-                allocate(self._fd, image, self.header.images_stride)
-                self._populate(image, self.header.images_stride)
-        return 0
+            require(size, self.folder)
+            allocate(self._fd, start, size)
+            self._populate(start, size)
+
+    def _allocate_instrument(self, uint64_t index, bint book):
+        """What an instrument takes when it is activated: its latencies, and with a book its image."""
+        self._allocate(self.header.latencies_offset + index * self.header.latencies_stride,
+                       self.header.latencies_stride)
+        if book:
+            self._allocate(self.header.images_offset + index * self.header.images_stride, self.header.images_stride)
 
     cdef LatencyHead* _latency(self, uint32_t instrument) noexcept:
         return <LatencyHead*>(self.base + self.header.latencies_offset + instrument * self.header.latencies_stride)
@@ -389,8 +388,8 @@ cdef class BusWriter:
         cdef uint64_t index = self.publisher.live.instruments
         cdef InstrumentRow* r
         if index >= self.header.instruments_capacity:
-            raise OSError(errno.ENOSPC, f"the bus has room for {self.header.instruments_capacity} instruments")
-        self._allocate(<uint32_t>index, book)
+            raise OSError(errno.ENOSPC, f"the bus has rows for {self.header.instruments_capacity} instruments")
+        self._allocate_instrument(index, book)
         latency_init(self._latency(<uint32_t>index))
         r = &self.publisher.rows[index]
         memset(r, 0, sizeof(InstrumentRow))
@@ -421,11 +420,14 @@ cdef class BusWriter:
         return index
 
     def add_connection(self, str label not None):
-        """Append a connection; returns its id. Rows of closed connections are kept for their counters."""
+        """Append a connection; returns its id. Its row is kept for its counters; OSError: NoRoom or ENOSPC."""
         cdef uint64_t index = self.publisher.live.connections
         if index >= CONNECTIONS:
-            raise OSError(errno.ENOSPC, f"the bus has room for {CONNECTIONS} connections")
-        _text(self.connection_row(index).label, 64, label)
+            raise OSError(errno.ENOSPC, f"the bus has rows for {CONNECTIONS} connections")
+        self._allocate(self.header.connections_offset + index * self.header.connections_stride,
+                       self.header.connections_stride)
+        latency_init(self.connection_latency(<int>index))
+        _text(self.connection_row(<int>index).label, 64, label)
         _store_release(&self.publisher.live.connections, index + 1)
         return index
 

@@ -44,5 +44,5 @@ cdef inline void latency_add_venue(LatencyHead* at, int64_t to_socket, int venue
     at.venue_ahead += to_socket < 0
 
 
-cdef int latency_bytes() noexcept
-cdef void latency_init(LatencyHead* at) noexcept
+cdef int latency_bytes() noexcept nogil
+cdef void latency_init(LatencyHead* at) noexcept nogil

@@ -16,12 +16,12 @@ cdef enum:
     HDR_SUB_BITS = 8
 
 
-cdef int latency_bytes() noexcept:
+cdef int latency_bytes() noexcept nogil:
     """Bytes of a LatencyHead with its two histograms."""
     return sizeof(LatencyHead) + 2 * HISTOGRAM_SIZE * sizeof(int64_t)
 
 
-cdef void latency_init(LatencyHead* at) noexcept:
+cdef void latency_init(LatencyHead* at) noexcept nogil:
     memset(at, 0, sizeof(LatencyHead))
     at.venue_min = (<uint64_t>1 << 63) - 1
 
