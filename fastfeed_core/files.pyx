@@ -99,9 +99,11 @@ def _open_or_make(target):
                 raise
             raise PermissionError(errno.EPERM, "a symbolic link stands in the place of a bus file", target) from None
         try:
-            return os.open(target, flags | os.O_CREAT | os.O_EXCL, 0o600)
+            fd = os.open(target, flags | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
-            pass
+            continue
+        os.fchmod(fd, 0o600)                # whatever the umask took away
+        return fd
 
 
 def _check_plain(fd, target, any_owner):
@@ -141,7 +143,7 @@ def make(str target not None):
             fd = os.open(building, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except FileExistsError:
             continue
-        os.fchmod(fd, 0o600)                # whatever the umask took away
+        os.fchmod(fd, 0o600)
         return fd, building
 
 
