@@ -66,6 +66,7 @@ class Bus(msgspec.Struct, frozen=True, kw_only=True):
     top: Annotated[int, msgspec.Meta(ge=1, le=100)] = 25  # a side of what readers see without reconstructing
     instruments: Annotated[int, msgspec.Meta(ge=1, le=65536)] = 4096  # most in the life of the feed
     group: str | None = None  # group that may read; None for the feed's user alone
+    huge_pages: bool = False  # ask for them; where the folder's file system has none, small ones do
 
 
 class Endpoints(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,8 +1,10 @@
 """A reader's mapping of a bus: read-only, validated before anything in it is believed."""
 
+import errno
 import fcntl
 import mmap
 import os
+import stat
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
@@ -15,8 +17,9 @@ from fastfeed_core.records cimport (
     MAGIC,
     STATE_LIVE,
     STATE_STALE,
+    LatencyHead,
 )
-from fastfeed_core.ring cimport ff_ring_attach
+from fastfeed_core.ring cimport FF_BLOCKS, ff_ring_attach
 from fastfeed_core.wake cimport ff_monotonic
 
 from fastfeed_core import bus, records
@@ -36,11 +39,23 @@ cdef extern from *:
         return __atomic_load_n((const uint64_t *)at, __ATOMIC_ACQUIRE);
     }
     """
+    #: venue_min before the first message
+    const int64_t NEVER "INT64_MAX"
     uint64_t _load_acquire "ff_load_acquire"(const void* at) noexcept nogil
 
 
 class Mismatch(Exception):
     """The file is no bus of this layout; (field, expected, found)."""
+
+
+def _open(path):
+    """Follow no link, wait for no pipe: in a folder that everybody writes, anything may have the name of a bus."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise Mismatch("file", "a plain file", "a symbolic link") from None
 
 
 cdef class BusMap:
@@ -67,9 +82,11 @@ cdef class BusMap:
             self._point()
             return
         self.name = name
-        self._fd = os.open(bus.path(name, "data", self.folder), os.O_RDONLY | os.O_CLOEXEC)
+        self._fd = _open(bus.path(name, "data", self.folder))
         try:
             found = os.fstat(self._fd)
+            if not stat.S_ISREG(found.st_mode):
+                raise Mismatch("file", "a plain file", stat.filemode(found.st_mode))
             self._inode = (found.st_dev, found.st_ino)
             if found.st_size < HEADER_SIZE:
                 raise Mismatch("size", f"at least {HEADER_SIZE}", found.st_size)
@@ -98,23 +115,29 @@ cdef class BusMap:
         ):
             if value != expected:
                 raise Mismatch(field, expected, value)
-        if h.description_offset + h.description_size > size:
-            raise Mismatch("description_size", f"at most {size}", h.description_size)
+        self._inside("description_size", h.description_offset, 1, h.description_size, size)
         text = self.base[h.description_offset:h.description_offset + h.description_size].decode("ascii", "replace")
         difference = records.difference(text)
         if difference is not None:
             raise Mismatch(*difference)
-        for field, end in (
-            ("ring_capacity", h.ring_offset + h.ring_capacity),
-            ("instruments_capacity", h.instruments_offset + h.instruments_capacity * h.instruments_stride),
-            ("connections_capacity", h.connections_offset + h.connections_capacity * h.connections_stride),
-            ("cells_stride", h.cells_offset + h.instruments_capacity * h.cells_stride),
-            ("images_stride", h.images_offset + h.instruments_capacity * h.images_stride),
+        for field, offset, stride, count in (
+            ("control_offset", h.control_offset, 256 + 8 * FF_BLOCKS, 1),
+            ("ring_capacity", h.ring_offset, 1, h.ring_capacity),
+            ("instruments_capacity", h.instruments_offset, h.instruments_stride, h.instruments_capacity),
+            ("connections_capacity", h.connections_offset, h.connections_stride, h.connections_capacity),
+            ("cells_stride", h.cells_offset, h.cells_stride, h.instruments_capacity),
+            ("latencies_stride", h.latencies_offset, h.latencies_stride, h.instruments_capacity),
+            ("images_stride", h.images_offset, h.images_stride, h.instruments_capacity),
         ):
-            if end > size:
-                raise Mismatch(field, f"an end at or below {size}", end)
+            self._inside(field, offset, stride, count, size)
         self.generation = h.generation
         self.control = <const ff_ring_control*>(self.base + h.control_offset)
+
+    def _inside(self, field, offset, stride, count, size):
+        """Python's numbers, that no header can make wrap around."""
+        end = offset + stride * count
+        if end > size:
+            raise Mismatch(field, f"an end at or below {size}", end)
 
     def _map_readers(self):
         try:
@@ -196,6 +219,26 @@ cdef class BusMap:
         return _load_acquire(&self.control.count)
 
     @property
+    def wakes(self):
+        """Wake-ups of sleeping readers so far: system calls of the feed."""
+        return self.live.wakes
+
+    @property
+    def allocated(self):
+        """Bytes of shared memory that the data file holds; more as instruments are activated."""
+        return os.fstat(self._fd).st_blocks * 512 if self._fd >= 0 else 0
+
+    @property
+    def huge_bytes(self):
+        """Bytes of the data file that the feed has mapped by huge pages."""
+        return self.live.huge_bytes
+
+    @property
+    def owner(self):
+        """User id of the data file's owner: whose feed this is, or was."""
+        return os.fstat(self._fd).st_uid if self._fd >= 0 else os.geteuid()
+
+    @property
     def count(self):
         """Rows of the instrument table."""
         return self.instrument_count()
@@ -270,22 +313,42 @@ cdef class BusMap:
             "crossed": r.crossed, "locked": r.locked,
         }
 
+    def instrument_latency(self, uint32_t index):
+        """Return the latencies of an instrument, as `connections` does those of a connection."""
+        if index >= self.instrument_count():
+            raise IndexError(f"no such instrument: {index} of {self.instrument_count()}")
+        return _latency(<const LatencyHead*>(self.base + self.header.latencies_offset
+                                             + index * self.header.latencies_stride))
+
     def connections(self):
-        """Return the connections as dicts; `latency` is a pair (counts as bytes, greatest), ns from socket to ring."""
+        """Return the connections as dicts.
+
+        `latency` (socket read to ring) and `venue_latency` (venue to socket read) are pairs (counts as bytes, greatest
+        in ns), which `Histogram` takes; `venue_ahead` counts the messages that the venue's clock had sent after they
+        were read (as 0 in the histogram), `venue_min` is the least difference of the clocks in ns, None without any.
+        """
         cdef const ConnectionRow* r
-        cdef const char* counts
         cdef uint32_t i
         out = []
         for i in range(<uint32_t>_load_acquire(&self.live.connections)):
             r = <const ConnectionRow*>(self.base + self.header.connections_offset
                                        + i * self.header.connections_stride)
-            counts = <const char*>r + sizeof(ConnectionRow)
             out.append({
                 "id": i, "label": records.text(r.label[:64]), "connected": r.connected, "connects": r.connects,
                 "disconnects": r.disconnects, "frames": r.frames, "bytes": r.bytes, "controls": r.controls,
                 "malformed": r.malformed, "unrouted": r.unrouted, "fallbacks": r.fallbacks,
                 "last_recv": r.last_recv, "wins": r.wins, "losses": r.losses, "leads": r.leads,
-                "lead_sum": r.lead_sum, "lead_max": r.lead_max,
-                "latency": (counts[:HISTOGRAM_SIZE * sizeof(int64_t)], r.latency_max),
+                "lead_sum": r.lead_sum, "lead_max": r.lead_max, **_latency(<const LatencyHead*>(r + 1)),
             })
         return out
+
+
+cdef dict _latency(const LatencyHead* at):
+    cdef Py_ssize_t size = HISTOGRAM_SIZE * sizeof(int64_t)
+    cdef const char* counts = <const char*>(at + 1)
+    return {
+        "latency": (counts[:size], at.ring_max),
+        "venue_latency": (counts[size:2 * size], at.venue_max),
+        "venue_ahead": at.venue_ahead,
+        "venue_min": None if at.venue_min == NEVER else at.venue_min,
+    }

@@ -1,17 +1,17 @@
 """The files of a bus: their names, their layout, and the one process that writes them."""
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t
 
 from fastfeed_core.book cimport Book
 from fastfeed_core.publish cimport Publication, Publisher
-from fastfeed_core.records cimport BusHeader, ConnectionRow
+from fastfeed_core.records cimport BusHeader, ConnectionRow, LatencyHead
 
 cdef enum:
     #: the readers' file: this much with the sleepers' flag, then a row for each reader
     READERS_HEAD = 128
     READER_ROWS = 64
     #: connections that a bus has rows for
-    CONNECTIONS = 256
+    CONNECTIONS = 4096
 
 
 cdef class BusWriter:
@@ -27,7 +27,8 @@ cdef class BusWriter:
     cdef readonly str name
     cdef readonly str folder
     cdef readonly bint closed
-    cdef int _allocate_image(self, uint32_t instrument) except -1
+    cdef int _fill(self, const BusHeader* plan, bytes description) except -1
+    cdef LatencyHead* _latency(self, uint32_t instrument) noexcept
     cdef int publish(self, Publication* pub, uint32_t instrument, Book* book) except -1
     cdef ConnectionRow* connection_row(self, int index) noexcept
-    cdef int64_t* histogram(self, int index) noexcept
+    cdef LatencyHead* connection_latency(self, int index) noexcept

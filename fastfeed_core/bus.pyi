@@ -4,12 +4,14 @@ from typing import Any, Self
 
 from typing_extensions import disjoint_base
 
+from fastfeed_core.files import folder as folder
+from fastfeed_core.files import path as path
+
 KINDS: tuple[str, ...]
 OPTION_TYPES: tuple[str | None, ...]
 
-def folder() -> str: ...
-def path(name: str, part: str, where: str | None = None) -> str: ...
 def process_start(pid: int) -> int: ...
+def needs(*, ring: int, instruments: int, top: int, levels: int, huge_pages: bool = False) -> dict[str, int]: ...
 
 @disjoint_base
 class BusWriter:
@@ -22,6 +24,7 @@ class BusWriter:
         top: int = 25,
         levels: int = 8192,
         group: int | None = None,
+        huge_pages: bool = False,
         where: str | None = None,
     ) -> Self: ...
     @property
@@ -38,6 +41,8 @@ class BusWriter:
     def map(self) -> mmap: ...
     @property
     def image_size(self) -> int: ...
+    @property
+    def huge_bytes(self) -> int: ...
     @property
     def wakes(self) -> int: ...
     def add_instrument(self, row: Mapping[str, Any], book: bool = False) -> int: ...

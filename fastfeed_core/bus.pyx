@@ -13,9 +13,14 @@ import mmap
 import os
 import time
 
+from fastfeed_core import records
+from fastfeed_core.files import allocate, folder, make, path, remove, same_file, share, take_lock
+from fastfeed_core.room import NoRoom, require
+
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
+from fastfeed_core.counters cimport latency_bytes, latency_init
 from fastfeed_core.event cimport ABSENT
 from fastfeed_core.publish cimport CELL_HEAD, publish_status, publisher_flush, publisher_prepare
 from fastfeed_core.records cimport (
@@ -27,6 +32,7 @@ from fastfeed_core.records cimport (
     BusLive,
     ImageHead,
     InstrumentRow,
+    LatencyHead,
     LevelPair,
     LevelsRecord,
     Reason,
@@ -37,28 +43,18 @@ from fastfeed_core.records cimport (
 from fastfeed_core.ring cimport FF_LINE, ff_max_record, ff_ring_control, ff_ring_init
 from fastfeed_core.wake cimport ff_monotonic, ff_wake
 
-from fastfeed_core import records
-
 cdef enum:
     LIVE_OFFSET = 512           # of BusLive inside of the header page
     PAGE = 4096
+    HUGE_PAGE = 2 << 20
     LIVE_READY = 1
     LIVE_CLOSED = 2
-    #: of Linux 5.14 and later; Python's mmap has no name for it
+    #: of Linux 5.14 and 6.1, and later; Python's mmap has no names for them
     MADV_POPULATE_WRITE = 23
+    MADV_COLLAPSE = 25
 
 KINDS = ("spot", "swap", "future", "option")
 OPTION_TYPES = (None, "call", "put")
-
-
-def folder():
-    """Return the folder of the bus files: FASTFEED_SHM if set, else the system's shared memory."""
-    return os.environ.get("FASTFEED_SHM") or ("/dev/shm" if os.path.isdir("/dev/shm") else "/tmp")
-
-
-def path(str name not None, str part not None, str where=None):
-    """Return the path of a bus file; `part` is lock, data or readers."""
-    return os.path.join(where or folder(), f"fastfeed.{name}.{part}")
 
 
 def process_start(int pid):
@@ -70,13 +66,63 @@ def process_start(int pid):
         return 0
 
 
-cdef uint64_t _page_up(uint64_t size):
-    return (size + PAGE - 1) & ~<uint64_t>(PAGE - 1)
+cdef uint64_t _up(uint64_t size, uint64_t to=PAGE):
+    return (size + to - 1) & ~(to - 1)
 
 
 cdef uint64_t _slot_stride(uint64_t head, uint64_t depth):
     """Bytes of a double-buffered cell with two slots of `head` and `depth` pairs a side."""
     return CELL_HEAD + 2 * ((head + 2 * depth * sizeof(LevelPair) + 127) & ~<uint64_t>127)
+
+
+cdef uint64_t _plan(BusHeader* h, uint64_t description_size, uint64_t ring, uint64_t instruments, uint64_t top,
+                    uint64_t levels, bint huge_pages):
+    """Lay out the file in the header; returns how many of its bytes are allocated at start, all before the rest."""
+    cdef uint64_t at = HEADER_SIZE
+    h.description_offset = at
+    h.description_size = description_size
+    h.control_offset = at = _up(at + description_size)
+    h.instruments_offset = at = _up(at + sizeof(ff_ring_control))
+    h.instruments_stride = sizeof(InstrumentRow)
+    h.instruments_capacity = instruments
+    h.cells_offset = at = _up(at + instruments * sizeof(InstrumentRow))
+    h.cells_stride = _slot_stride(sizeof(TopHead), top)
+    h.cells_depth = top
+    h.ring_offset = at = _up(at + instruments * h.cells_stride, HUGE_PAGE if huge_pages else PAGE)
+    h.ring_capacity = ring
+    # A guard page: prefetches and clamped copies stay inside of the mapping.
+    h.connections_offset = at = at + ring + PAGE
+    h.connections_stride = _up(sizeof(ConnectionRow) + latency_bytes())
+    h.connections_capacity = CONNECTIONS
+    h.latencies_offset = at = at + CONNECTIONS * h.connections_stride
+    h.latencies_stride = _up(latency_bytes())
+    h.images_offset = at = at + instruments * h.latencies_stride
+    h.images_stride = _up(_slot_stride(sizeof(ImageHead), levels))
+    h.images_depth = levels
+    h.histogram_size = HISTOGRAM_SIZE
+    h.total_bytes = at + instruments * h.images_stride
+    return h.connections_offset
+
+
+def needs(*, uint64_t ring, uint64_t instruments, uint64_t top, uint64_t levels, bint huge_pages=False):
+    """Return the shared memory of a bus in bytes.
+
+    Returns
+    -------
+    mapping : `start`, of which `ring`, `tops` and `rows` are parts; later `instrument` for each one that is activated,
+        or `book` for one with a book, and `connection` for each connection
+    """
+    cdef BusHeader h
+    cdef uint64_t start = _plan(&h, len(records.description()), ring, instruments, top, levels, huge_pages)
+    return {
+        "start": start + READERS_HEAD + READER_ROWS * 128,
+        "ring": ring,
+        "tops": instruments * h.cells_stride,
+        "rows": instruments * h.instruments_stride,
+        "instrument": h.latencies_stride,
+        "book": h.latencies_stride + h.images_stride,
+        "connection": h.connections_stride,
+    }
 
 
 cdef class BusWriter:
@@ -90,15 +136,17 @@ cdef class BusWriter:
     top : levels a side of the top cells
     levels : levels a side of the images of whole books
     group : id of a group that may read the bus; None: only this user
+    huge_pages : ask for huge pages; `huge_bytes` says how many bytes have them
 
     Raises
     ------
     BlockingIOError : another process writes a bus of this name
-    OSError : no room (ENOSPC), no permission
+    PermissionError : what stands in the place of the files is another user's, or the group is not one of this user's
+    OSError : no room (NoRoom, or ENOSPC)
     """
 
     def __cinit__(self, str name=None, *, uint64_t ring=1 << 28, uint64_t instruments=4096, uint64_t top=25,
-                  uint64_t levels=8192, group=None, str where=None):
+                  uint64_t levels=8192, group=None, bint huge_pages=False, str where=None):
         self._fd = -1
         self._lock_fd = -1
         self.closed = True
@@ -108,154 +156,103 @@ cdef class BusWriter:
             raise ValueError(f"sizes out of range: instruments {instruments}, top {top}, levels {levels}")
         self.name = name
         self.folder = where or folder()
-        previous = 0
-        if name is not None:
-            previous = self._lock(group)
         try:
-            self._create(previous, ring, instruments, top, levels, group)
+            self._create(self._lock(), ring, instruments, top, levels, group, huge_pages)
         except BaseException:
-            self._abandon()
+            self._give_up()
             raise
         self.closed = False
 
-    def _lock(self, group):
-        """Take the lock file; a file that was removed while we waited for it is made anew."""
-        lock = path(self.name, "lock", self.folder)
-        while True:
-            fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.fstat(fd).st_ino == os.stat(lock).st_ino:
-                    break
-            except FileNotFoundError:
-                pass
-            except BaseException:
-                os.close(fd)
-                raise
-            os.close(fd)
-        self._lock_fd = fd
-        text = os.pread(fd, 32, 0)
-        return int(text) if text.isdigit() else 0
-
-    def _create(self, previous, ring, instruments, top, levels, group):
-        cdef BusHeader* header
-        cdef BusLive* live
-        cdef Publisher* p = &self.publisher
-        cdef bytes description = records.description().encode()
-        cdef uint64_t at = HEADER_SIZE
-        cdef uint64_t description_at, control_at, rows_at, connections_at, cells_at, images_at, ring_at, total
-        cdef uint64_t cells_stride = _slot_stride(sizeof(TopHead), top)
-        cdef uint64_t images_stride = _page_up(_slot_stride(sizeof(ImageHead), levels))
-        cdef uint64_t connection_stride = _page_up(sizeof(ConnectionRow) + HISTOGRAM_SIZE * sizeof(int64_t))
-        description_at = at
-        at = _page_up(at + len(description))
-        control_at = at
-        at = _page_up(at + sizeof(ff_ring_control))
-        connections_at = at
-        at = _page_up(at + CONNECTIONS * connection_stride)
-        rows_at = at
-        at = _page_up(at + instruments * sizeof(InstrumentRow))
-        cells_at = at
-        at = _page_up(at + instruments * cells_stride)
-        ring_at = at
-        at = at + ring + PAGE               # a guard: prefetches and clamped copies stay inside of the mapping
-        images_at = at
-        total = at + instruments * images_stride
-
-        data = None
+    def _lock(self):
+        """Take the lock, remove what dead feeds left half made, and return the last generation that is known."""
         if self.name is None:
-            fd = os.memfd_create("fastfeed") if hasattr(os, "memfd_create") else _unnamed()
-        else:
-            data = path(self.name, "data", self.folder)
-            building = f"{data}.{os.getpid()}"
-            fd = os.open(building, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        self._fd = fd
-        try:
-            # A full shared memory is an error here and now, never a signal later. Images are allocated one by one,
-            # when their instrument is activated.
-            if self.name is not None:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.posix_fallocate(fd, 0, images_at)
-            os.ftruncate(fd, total)
-            self._map = mmap.mmap(fd, total)
-            if self.name is not None:
-                self._populate(0, images_at)
-            self._view = self._map
-            self.base = <char*>&self._view[0]
-            header = <BusHeader*>self.base
-            self.header = header
-            header.magic = MAGIC
-            header.layout_version = LAYOUT_VERSION
-            header.line = FF_LINE
-            header.total_bytes = total
-            header.generation = max(previous + 1, time.time_ns() // 1_000_000)
-            header.pid = os.getpid()
-            header.pid_start = process_start(os.getpid())
-            header.created = time.time_ns()
-            header.description_offset = description_at
-            header.description_size = len(description)
-            memcpy(self.base + description_at, <const char*>description, len(description))
-            header.control_offset = control_at
-            header.ring_offset = ring_at
-            header.ring_capacity = ring
-            header.instruments_offset = rows_at
-            header.instruments_stride = sizeof(InstrumentRow)
-            header.instruments_capacity = instruments
-            header.connections_offset = connections_at
-            header.connections_stride = connection_stride
-            header.connections_capacity = CONNECTIONS
-            header.cells_offset = cells_at
-            header.cells_stride = cells_stride
-            header.cells_depth = top
-            header.images_offset = images_at
-            header.images_stride = images_stride
-            header.images_depth = levels
-            header.histogram_size = HISTOGRAM_SIZE
+            return 0
+        self._lock_fd = take_lock(self.name, self.folder)
+        remove(self.name, self.folder, unfinished_only=True)
+        text = os.pread(self._lock_fd, 32, 0).strip()
+        return int(text) if text.isdigit() and len(text) < 19 else 0
 
-            live = <BusLive*>(self.base + LIVE_OFFSET)
-            p.live = live
-            ff_ring_init(&p.ring, <ff_ring_control*>(self.base + control_at), self.base + ring_at, ring,
-                         header.generation)
-            p.rows = <InstrumentRow*>(self.base + rows_at)
-            p.cells = self.base + cells_at
-            p.cells_stride = cells_stride
-            p.cells_depth = <int>top
-            p.images = self.base + images_at
-            p.images_stride = images_stride
-            p.images_depth = <int>levels
-            p.pairs_per_record = <uint32_t>min(<uint64_t>MAX_PAIRS,
-                                               (ff_max_record(ring) - sizeof(LevelsRecord)) // sizeof(LevelPair))
-            p.dirty = NULL
-            p.with_image = NULL
-            p.next_sweep = ring // 8
-            p.given_clock = self.name is None
-            p.sleepers = NULL
-            live.heartbeat = ff_monotonic()
-            if self.name is not None:
-                self._create_readers(group)
-                if group is not None:
-                    os.fchown(fd, -1, group)
-                    os.fchmod(fd, 0o640)
-                os.pwrite(self._lock_fd, str(header.generation).encode().ljust(32), 0)
-                live.state = LIVE_READY
-                os.rename(building, data)
-            live.state = LIVE_READY
+    def _create(self, previous, ring, instruments, top, levels, group, huge_pages):
+        cdef bytes description = records.description().encode()
+        cdef BusHeader plan
+        memset(&plan, 0, sizeof(BusHeader))
+        start = _plan(&plan, len(description), ring, instruments, top, levels, huge_pages)
+        plan.magic = MAGIC
+        plan.layout_version = LAYOUT_VERSION
+        plan.line = FF_LINE
+        plan.generation = max(previous + 1, time.time_ns() // 1_000_000)
+        plan.pid = os.getpid()
+        plan.pid_start = process_start(os.getpid())
+        plan.created = time.time_ns()
+        if self.name is None:
+            self._fd = os.memfd_create("fastfeed") if hasattr(os, "memfd_create") else _unnamed()
+            self._fill(&plan, description)
+            self.publisher.live.state = LIVE_READY
+            return
+        # A full shared memory is an error here and now, never a signal later: what is touched was allocated before.
+        data = path(self.name, "data", self.folder)
+        size = start + READERS_HEAD + READER_ROWS * 128
+        try:
+            require(size, self.folder)
+        except NoRoom:
+            # What a dead feed left gives way; whoever reads it keeps his mapping, and the memory.
+            remove(self.name, self.folder, but_lock=True)
+            require(size, self.folder)
+        self._fd, building = make(data)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            allocate(self._fd, 0, start)
+            self._fill(&plan, description)
+            if huge_pages:
+                self._take_huge_pages(start)
+            self._populate(0, start)
+            self._create_readers(group)
+            share(self._fd, group, 0o640)
+            os.pwrite(self._lock_fd, str(self.header.generation).encode().ljust(32), 0)
+            self.publisher.live.state = LIVE_READY
+            os.rename(building, data)
         except BaseException:
-            if self.name is not None and os.path.exists(building):
-                os.unlink(building)
+            os.unlink(building)
             raise
+
+    cdef int _fill(self, const BusHeader* plan, bytes description) except -1:
+        """Map the file and write all that readers need before the first record."""
+        cdef Publisher* p = &self.publisher
+        os.ftruncate(self._fd, plan.total_bytes)
+        self._map = mmap.mmap(self._fd, plan.total_bytes)
+        self._view = self._map
+        self.base = <char*>&self._view[0]
+        self.header = <BusHeader*>self.base
+        self.header[0] = plan[0]
+        memcpy(self.base + plan.description_offset, <const char*>description, plan.description_size)
+        p.live = <BusLive*>(self.base + LIVE_OFFSET)
+        ff_ring_init(&p.ring, <ff_ring_control*>(self.base + plan.control_offset), self.base + plan.ring_offset,
+                     plan.ring_capacity, plan.generation)
+        p.rows = <InstrumentRow*>(self.base + plan.instruments_offset)
+        p.cells = self.base + plan.cells_offset
+        p.cells_stride = plan.cells_stride
+        p.cells_depth = <int>plan.cells_depth
+        p.images = self.base + plan.images_offset
+        p.images_stride = plan.images_stride
+        p.images_depth = <int>plan.images_depth
+        p.pairs_per_record = <uint32_t>min(<uint64_t>MAX_PAIRS, (ff_max_record(plan.ring_capacity)
+                                                                 - sizeof(LevelsRecord)) // sizeof(LevelPair))
+        p.dirty = NULL
+        p.with_image = NULL
+        p.next_sweep = plan.ring_capacity // 8
+        p.given_clock = self.name is None
+        p.sleepers = NULL
+        p.live.heartbeat = ff_monotonic()
+        return 0
 
     def _create_readers(self, group):
         """A new generation has a new readers' file: old readers keep theirs and notice."""
         size = READERS_HEAD + READER_ROWS * 128
         readers = path(self.name, "readers", self.folder)
-        building = f"{readers}.{os.getpid()}"
-        fd = os.open(building, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fd, building = make(readers)
         try:
-            os.posix_fallocate(fd, 0, size)
-            if group is not None:
-                os.fchown(fd, -1, group)
-                os.fchmod(fd, 0o660)
+            allocate(fd, 0, size)
+            share(fd, group, 0o660)
             self._readers_map = mmap.mmap(fd, size)
             self._readers_view = self._readers_map
             self.publisher.sleepers = <uint32_t*>&self._readers_view[0]
@@ -265,6 +262,15 @@ cdef class BusWriter:
             raise
         finally:
             os.close(fd)
+
+    def _give_up(self):
+        """A start that failed leaves nothing, except what a dead feed left: its readers may still look at that."""
+        try:
+            if self._lock_fd >= 0 and not os.path.lexists(path(self.name, "data", self.folder)):
+                remove(self.name, self.folder)
+        except OSError:
+            pass                            # the error that made us give up is the one to tell
+        self._abandon()
 
     def _abandon(self):
         if self._fd >= 0:
@@ -286,9 +292,10 @@ cdef class BusWriter:
         pub.ts_event = ABSENT
         pub.ts_recv = ABSENT
         pub.ts_publish = ABSENT
+        self._allocate_instrument(instrument, book != NULL)
+        pub.latency = self._latency(instrument)
         if book == NULL:
             return 0
-        self._allocate_image(instrument)
         pub.cell = p.cells + instrument * p.cells_stride
         pub.image = p.images + instrument * p.images_stride
         pub.book = book
@@ -307,18 +314,39 @@ cdef class BusWriter:
         except (OSError, AttributeError):
             pass                            # an older kernel, or another system: faults come one by one
 
-    cdef int _allocate_image(self, uint32_t instrument) except -1:
-        cdef uint64_t start = self.header.images_offset + instrument * self.header.images_stride
+    def _take_huge_pages(self, uint64_t size):
+        """Ask for huge pages, which the folder's file system may refuse, and see how much of the file has them."""
+        try:
+            self._map.madvise(mmap.MADV_HUGEPAGE, 0, self.header.total_bytes)
+            # What is allocated already is in small pages: gathered here, rather than by the kernel some time later.
+            self._populate(0, size)
+            self._map.madvise(MADV_COLLAPSE, 0, size & ~<uint64_t>(HUGE_PAGE - 1))
+        except (OSError, AttributeError):
+            pass
+        self.publisher.live.huge_bytes = _huge_bytes(<size_t>self.base)
+
+    def _allocate(self, uint64_t start, uint64_t size):
+        """Take memory for a part of the file (NoRoom or ENOSPC)."""
         if self.name is not None:
-            os.posix_fallocate(self._fd, start, self.header.images_stride)
-            self._populate(start, self.header.images_stride)
-        return 0
+            require(size, self.folder)
+            allocate(self._fd, start, size)
+            self._populate(start, size)
+
+    def _allocate_instrument(self, uint64_t index, bint book):
+        """What an instrument takes when it is activated: its latencies, and with a book its image."""
+        self._allocate(self.header.latencies_offset + index * self.header.latencies_stride,
+                       self.header.latencies_stride)
+        if book:
+            self._allocate(self.header.images_offset + index * self.header.images_stride, self.header.images_stride)
+
+    cdef LatencyHead* _latency(self, uint32_t instrument) noexcept:
+        return <LatencyHead*>(self.base + self.header.latencies_offset + instrument * self.header.latencies_stride)
 
     cdef ConnectionRow* connection_row(self, int index) noexcept:
         return <ConnectionRow*>(self.base + self.header.connections_offset + index * self.header.connections_stride)
 
-    cdef int64_t* histogram(self, int index) noexcept:
-        return <int64_t*>(<char*>self.connection_row(index) + sizeof(ConnectionRow))
+    cdef LatencyHead* connection_latency(self, int index) noexcept:
+        return <LatencyHead*>(self.connection_row(index) + 1)
 
     @property
     def generation(self):
@@ -338,15 +366,20 @@ cdef class BusWriter:
     @property
     def image_size(self):
         """Bytes of shared memory that an instrument with a book takes when it is activated."""
-        return self.publisher.images_stride
+        return self.header.images_stride + self.header.latencies_stride
+
+    @property
+    def huge_bytes(self):
+        """Bytes that were mapped by huge pages at start; 0 unless they were asked for, and granted."""
+        return self.publisher.live.huge_bytes
 
     @property
     def wakes(self):
         """Wake-ups of sleeping readers so far: system calls of the feed."""
-        return self.publisher.wakes
+        return self.publisher.live.wakes
 
     def add_instrument(self, row not None, bint book=False):
-        """Append an instrument; returns its id. With `book`, room for its image is taken first (OSError ENOSPC).
+        """Append an instrument; returns its id. Its memory is taken first (OSError: NoRoom or ENOSPC).
 
         Parameters
         ----------
@@ -355,9 +388,9 @@ cdef class BusWriter:
         cdef uint64_t index = self.publisher.live.instruments
         cdef InstrumentRow* r
         if index >= self.header.instruments_capacity:
-            raise OSError(errno.ENOSPC, f"the bus has room for {self.header.instruments_capacity} instruments")
-        if book:
-            self._allocate_image(<uint32_t>index)
+            raise OSError(errno.ENOSPC, f"the bus has rows for {self.header.instruments_capacity} instruments")
+        self._allocate_instrument(index, book)
+        latency_init(self._latency(<uint32_t>index))
         r = &self.publisher.rows[index]
         memset(r, 0, sizeof(InstrumentRow))
         r.has_book = book
@@ -387,11 +420,14 @@ cdef class BusWriter:
         return index
 
     def add_connection(self, str label not None):
-        """Append a connection; returns its id. Rows of closed connections are kept for their counters."""
+        """Append a connection; returns its id. Its row is kept for its counters; OSError: NoRoom or ENOSPC."""
         cdef uint64_t index = self.publisher.live.connections
         if index >= CONNECTIONS:
-            raise OSError(errno.ENOSPC, f"the bus has room for {CONNECTIONS} connections")
-        _text(self.connection_row(index).label, 64, label)
+            raise OSError(errno.ENOSPC, f"the bus has rows for {CONNECTIONS} connections")
+        self._allocate(self.header.connections_offset + index * self.header.connections_stride,
+                       self.header.connections_stride)
+        latency_init(self.connection_latency(<int>index))
+        _text(self.connection_row(<int>index).label, 64, label)
         _store_release(&self.publisher.live.connections, index + 1)
         return index
 
@@ -426,12 +462,9 @@ cdef class BusWriter:
         if self.publisher.sleepers != NULL:
             self.publisher.sleepers[0] = 1
             ff_wake(<uint32_t*>&self.publisher.live.wake, self.publisher.sleepers)
-        if self.name is not None:
-            for part in ("data", "readers", "lock"):
-                try:
-                    os.unlink(path(self.name, part, self.folder))
-                except FileNotFoundError:
-                    pass
+        # Not those of another feed, should somebody have removed ours by hand while we lived.
+        if self.name is not None and same_file(self._lock_fd, path(self.name, "lock", self.folder)):
+            remove(self.name, self.folder)
         self._abandon()
 
     def __dealloc__(self):
@@ -439,6 +472,24 @@ cdef class BusWriter:
             os.close(self._fd)
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
+
+
+def _huge_bytes(uint64_t address):
+    """Bytes of the mapping at an address that lie in huge pages, as the kernel tells."""
+    inside = False
+    total = 0
+    try:
+        with open("/proc/self/smaps") as file:
+            for line in file:
+                words = line.split()
+                if not words[0].endswith(":"):
+                    start, _, end = words[0].partition("-")
+                    inside = int(start, 16) <= address < int(end, 16)
+                elif inside and words[0] in ("ShmemPmdMapped:", "FilePmdMapped:"):
+                    total += int(words[1]) << 10
+    except OSError:
+        return 0
+    return total
 
 
 def _unnamed():

@@ -6,7 +6,7 @@ from fastfeed_core.decoder cimport decode_function
 from fastfeed_core.event cimport Event
 from fastfeed_core.market cimport Hub
 from fastfeed_core.publish cimport Publisher
-from fastfeed_core.records cimport ConnectionRow
+from fastfeed_core.records cimport ConnectionRow, LatencyHead
 from fastfeed_core.routes cimport Route, Routes
 
 #: what the caller has to do with a frame
@@ -23,7 +23,7 @@ cdef struct Receiver:
     Event event
     Publisher* bus
     ConnectionRow* row
-    int64_t* latency
+    LatencyHead* latency
     int last_error
 
 cdef void dispatch_event(Route* route, Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil

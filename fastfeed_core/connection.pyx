@@ -7,9 +7,10 @@ needs Python comes out: control frames as text, refused frames as samples.
 from libc.stdint cimport int64_t, uint32_t
 
 from fastfeed_core.connection cimport FRAME_CONTROL, FRAME_DONE, FRAME_MALFORMED
-from fastfeed_core.counters cimport histogram_add
+from fastfeed_core.counters cimport histogram_bucket, latency_add, latency_add_venue
 from fastfeed_core.decoder cimport Decoder
 from fastfeed_core.event cimport (
+    ABSENT,
     CHANNEL_BBO,
     CHANNEL_BOOK,
     CHANNEL_TICKER,
@@ -32,6 +33,7 @@ from fastfeed_core.event cimport (
 from fastfeed_core.keeper cimport keep_levels, keep_refuse
 from fastfeed_core.market cimport Market
 from fastfeed_core.publish cimport publisher_flush, publisher_now
+from fastfeed_core.records cimport LatencyHead
 from fastfeed_core.routes cimport Route, routes_add, routes_add_next, routes_find, routes_free, routes_init
 from fastfeed_core.state cimport Source
 from fastfeed_core.status cimport OK
@@ -66,6 +68,51 @@ cdef void dispatch_event(Route* route, Event* event, int64_t ts_recv, int64_t ts
             route = route.next
 
 
+cdef inline void _count_latency(LatencyHead* connection, Route* route, const Event* event, int64_t ts_recv,
+                                int64_t to_ring) noexcept nogil:
+    """Count a message for its connection, and for each instrument that it concerns."""
+    cdef int ring_bucket = histogram_bucket(to_ring)
+    cdef int64_t to_socket = event.ts_send if event.ts_send != ABSENT else event.ts_event
+    cdef int venue_bucket = 0
+    # A snapshot at the subscription, and trades from before it, are as old as the market was quiet.
+    cdef bint timed = to_socket != ABSENT and event.kind != EVENT_SNAPSHOT and not event.history
+    latency_add(connection, to_ring, ring_bucket)
+    if timed:
+        to_socket = ts_recv - to_socket
+        venue_bucket = histogram_bucket(to_socket)
+        latency_add_venue(connection, to_socket, venue_bucket)
+    if route.group:
+        _count_group(event, to_ring, ring_bucket, timed, to_socket, venue_bucket)
+        return
+    while route != NULL:
+        _count_instrument(route, to_ring, ring_bucket, timed, to_socket, venue_bucket)
+        route = route.next
+
+
+cdef inline void _count_instrument(const Route* route, int64_t to_ring, int ring_bucket, bint timed, int64_t to_socket,
+                                   int venue_bucket) noexcept nogil:
+    cdef LatencyHead* at
+    if route.source == NULL:
+        return
+    at = (<Source*>route.source).market.pub.latency
+    latency_add(at, to_ring, ring_bucket)
+    if timed:
+        latency_add_venue(at, to_socket, venue_bucket)
+
+
+cdef void _count_group(const Event* event, int64_t to_ring, int ring_bucket, bint timed, int64_t to_socket,
+                       int venue_bucket) noexcept nogil:
+    """The deals of a group's message name their instruments; neighbours of the same one count once."""
+    cdef const Route* last = NULL
+    cdef const Route* route
+    cdef int i
+    for i in range(event.n_deals):
+        route = <const Route*>event.deals[i].route
+        if route != NULL and route != last:
+            last = route
+            _count_instrument(route, to_ring, ring_bucket, timed, to_socket, venue_bucket)
+
+
 cdef Outcome receive_frame(Receiver* r, const char* p, Py_ssize_t size, int64_t ts_recv) noexcept nogil:
     """Decode a frame and do what it says; nothing here touches Python."""
     cdef bint fallback = False
@@ -94,10 +141,7 @@ cdef Outcome receive_frame(Receiver* r, const char* p, Py_ssize_t size, int64_t 
     route.messages += 1
     ts_publish = publisher_now(r.bus, ts_recv)
     dispatch_event(route, event, ts_recv, ts_publish)
-    ts_publish -= ts_recv
-    histogram_add(r.latency, ts_publish)
-    if ts_publish > r.row.latency_max:
-        r.row.latency_max = ts_publish
+    _count_latency(r.latency, route, event, ts_recv, ts_publish - ts_recv)
     return FRAME_DONE
 
 
@@ -123,7 +167,7 @@ cdef class Connection:
         self.receiver.decode = decoder.decode
         self.receiver.bus = &hub.bus.publisher
         self.receiver.row = hub.bus.connection_row(id)
-        self.receiver.latency = hub.bus.histogram(id)
+        self.receiver.latency = hub.bus.connection_latency(id)
         routes_init(&self.receiver.routes, topics)
         event_init(&self.receiver.event)
         self.receiver.row.connects += 1

@@ -1,7 +1,29 @@
 """Latency histograms and how they are read."""
 
-from libc.stdint cimport int64_t
+import base64
+import struct
+import zlib
+
+from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy, memset
+
+cdef enum:
+    #: what HdrHistogram calls an encoded histogram (V2), and a compressed one
+    HDR_COOKIE = 0x1C849313
+    HDR_COMPRESSED = 0x1C849314
+    #: 2 significant digits are 256 sub-buckets: each of them lies in one of our 64 an octave
+    HDR_DIGITS = 2
+    HDR_SUB_BITS = 8
+
+
+cdef int latency_bytes() noexcept nogil:
+    """Bytes of a LatencyHead with its two histograms."""
+    return sizeof(LatencyHead) + 2 * HISTOGRAM_SIZE * sizeof(int64_t)
+
+
+cdef void latency_init(LatencyHead* at) noexcept nogil:
+    memset(at, 0, sizeof(LatencyHead))
+    at.venue_min = (<uint64_t>1 << 63) - 1
 
 
 def bucket_low(int64_t index):
@@ -69,5 +91,78 @@ cdef class Histogram:
         for i in range(HISTOGRAM_SIZE):
             seen += self.counts[i]
             if seen >= wanted:
-                return min(bucket_high(i), self.max) if self.max else bucket_high(i)
+                return self._value(i)
         return self.max
+
+    cdef int64_t _value(self, int index):
+        """The greatest value that a bucket stands for; the last one also for all that are beyond it."""
+        if self.max and (index == HISTOGRAM_SIZE - 1 or self.max < bucket_high(index)):
+            return self.max
+        return bucket_high(index)
+
+    def percentiles(self, int steps=5):
+        """Return the distribution as [(percent, value, values up to it)], `steps` for each halving of what is left.
+
+        These are the points of HdrHistogram's percentile output; the last one is (100.0, max, count).
+        """
+        cdef int64_t total = self.count
+        cdef int64_t seen = 0
+        cdef int i
+        cdef double percent = 0.0
+        cdef double step
+        out = []
+        if steps < 1:
+            raise ValueError(f"steps: expected at least 1, was {steps}")
+        for i in range(HISTOGRAM_SIZE):
+            if self.counts[i] == 0:
+                continue
+            seen += self.counts[i]
+            if seen == total:
+                break
+            while 100.0 * seen >= percent * total:
+                out.append((percent, self._value(i), seen))
+                step = 100.0 / steps / 2.0
+                while (100.0 - percent) < step * steps * 2.0:
+                    step /= 2.0
+                percent += step
+        if total:
+            out.append((100.0, self.percentile(100.0), total))
+        return out
+
+    def encode(self):
+        """Return the histogram as HdrHistogram's tools read it: V2, compressed, as base64 text.
+
+        It has 2 significant digits there, a unit of 1 ns, and every value at the upper end of its bucket here.
+        """
+        cdef int64_t i
+        cdef int64_t value
+        cdef int64_t shift
+        cdef int64_t place
+        cdef int64_t last = -1
+        cdef bytearray body = bytearray()
+        for i in range(HISTOGRAM_SIZE):
+            if self.counts[i] == 0:
+                continue
+            value = min(self._value(i), bucket_high(HISTOGRAM_SIZE - 1))
+            shift = 0
+            while value >> shift >= 1 << HDR_SUB_BITS:
+                shift += 1
+            place = (shift << (HDR_SUB_BITS - 1)) + (value >> shift)
+            if place > last + 1:
+                _put_zigzag(body, -(place - last - 1))
+            _put_zigzag(body, self.counts[i])
+            last = place
+        head = struct.pack(">iiiiqqd", HDR_COOKIE, len(body), 0, HDR_DIGITS, 1, bucket_high(HISTOGRAM_SIZE - 1), 1.0)
+        packed = zlib.compress(head + bytes(body))
+        return base64.b64encode(struct.pack(">ii", HDR_COMPRESSED, len(packed)) + packed).decode()
+
+
+cdef _put_zigzag(bytearray body, int64_t value):
+    """A count, or minus a number of empty buckets, in HdrHistogram's variable length: 7 bits a byte, 8 in the ninth."""
+    cdef uint64_t rest = (<uint64_t>value << 1) ^ <uint64_t>(value >> 63)
+    cdef int n = 0
+    while rest >= 128 and n < 8:
+        body.append(rest & 127 | 128)
+        rest >>= 7
+        n += 1
+    body.append(rest)

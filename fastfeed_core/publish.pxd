@@ -4,7 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastfeed_core.book cimport Book
 from fastfeed_core.event cimport Bar, Deal, Event, Number
-from fastfeed_core.records cimport BusLive, InstrumentRow, Reason, ScopeCode, State
+from fastfeed_core.records cimport BusLive, InstrumentRow, LatencyHead, Reason, ScopeCode, State
 from fastfeed_core.ring cimport ff_ring_writer
 
 cdef enum:
@@ -16,6 +16,7 @@ cdef enum:
 cdef struct Publication:
     uint32_t instrument
     InstrumentRow* row
+    LatencyHead* latency
     char* cell                      # NULL: no book is published
     char* image
     Book* book
@@ -52,7 +53,6 @@ cdef struct Publisher:
     Publication* with_image
     uint64_t next_sweep
     bint given_clock                # ts_publish is ts_recv: nothing reads a clock
-    int64_t wakes
 
 cdef int64_t publisher_now(const Publisher* bus, int64_t ts_recv) noexcept nogil
 cdef void publish_bbo(Publisher* bus, Publication* pub, uint16_t connection, const Event* event,

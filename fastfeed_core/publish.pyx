@@ -364,4 +364,4 @@ cdef void publisher_flush(Publisher* bus) noexcept nogil:
         if pub.pairs_since_image > IMAGE_MIN and pub.pairs_since_image > IMAGE_FACTOR * levels:
             _write_image(bus, pub)
     if bus.sleepers != NULL:
-        bus.wakes += ff_wake(<uint32_t*>&bus.live.wake, bus.sleepers)
+        bus.live.wakes += ff_wake(<uint32_t*>&bus.live.wake, bus.sleepers)

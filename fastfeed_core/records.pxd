@@ -15,10 +15,11 @@ cdef extern from *:
     const uint64_t MAGIC "FF_MAGIC"     # "FFEED_G1"
 
 cdef enum:
-    LAYOUT_VERSION = 2
+    LAYOUT_VERSION = 3
     HEADER_SIZE = 4096
     #: pairs of a delta or snapshot fragment never exceed this, whatever the ring's block
     MAX_PAIRS = 4000
+    #: buckets of a latency histogram, see counters.pxd
     HISTOGRAM_SIZE = 1216
 
 cpdef enum Kind:
@@ -192,6 +193,8 @@ cdef struct BusHeader:
     uint64_t cells_offset
     uint64_t cells_stride
     uint64_t cells_depth        #: levels a side of a top cell
+    uint64_t latencies_offset   #: of the instruments, one a row of the instrument table
+    uint64_t latencies_stride
     uint64_t images_offset
     uint64_t images_stride
     uint64_t images_depth       #: levels a side of an image
@@ -204,6 +207,8 @@ cdef struct BusLive:
     uint64_t instruments        #: rows in use
     uint64_t connections        #: rows in use
     uint64_t wake               #: futex word (low half): changed at each wake-up
+    int64_t wakes               #: wake-ups of sleeping readers so far: system calls of the feed
+    uint64_t huge_bytes         #: of the data file that the feed has mapped by huge pages
 
 cdef struct InstrumentRow:
     char[64] name               #: UTF-8, zero padded
@@ -264,13 +269,20 @@ cdef struct ConnectionRow:
     int64_t fallbacks           #: frames that the specialised scanners left to the cursor
     int64_t wrong_symbol        #: frames of a known topic that name another symbol
     int64_t last_recv           #: ns since the epoch of the last socket read
-    int64_t latency_max         #: ns, socket read to ring
     int64_t wins                #: messages that it brought first, of instruments with several sources
     int64_t losses              #: ... that another one had brought
     int64_t leads               #: ... that it brought first and another one later
     int64_t lead_sum            #: ns by which it was first, of all of those together
     int64_t lead_max            #: ns
-    int64_t[3] _padding
+
+#: latencies of a connection (behind its row) or of an instrument, in ns; behind it HISTOGRAM_SIZE counts (int64) of
+#: socket read to ring, then as many of venue to socket read. A difference of two clocks below 0 is counted as 0
+cdef struct LatencyHead:
+    int64_t ring_max            #: greatest from socket read to ring
+    int64_t venue_max           #: greatest from the venue's time of sending to socket read
+    int64_t venue_min           #: least of those, signed: how far the clocks disagree; INT64_MAX before the first
+    int64_t venue_ahead         #: messages that the venue's clock had sent after they were read
+    int64_t[4] _padding
 
 #: head of a slot of a top cell; the pairs follow: cells_depth bids, then cells_depth asks
 cdef struct TopHead:

@@ -31,6 +31,7 @@ def _formats():
             "BusLive": _format(<BusLive[:1]> <BusLive*>room),
             "InstrumentRow": _format(<InstrumentRow[:1]> <InstrumentRow*>room),
             "ConnectionRow": _format(<ConnectionRow[:1]> <ConnectionRow*>room),
+            "LatencyHead": _format(<LatencyHead[:1]> <LatencyHead*>room),
             "TopHead": _format(<TopHead[:1]> <TopHead*>room),
             "ImageHead": _format(<ImageHead[:1]> <ImageHead*>room),
             "ReaderRow": _format(<ReaderRow[:1]> <ReaderRow*>room),

@@ -1,5 +1,6 @@
 """The verbs that look at a bus: `tail`, `top`, `status`, on a bus of the demo and after it."""
 
+import base64
 import json
 import os
 import re
@@ -221,6 +222,11 @@ def test_status_of_a_live_bus(environment, bus):
     assert len(status["instruments"]) == 9
     for instrument in status["instruments"]:
         assert (instrument["state"], instrument["gaps"], instrument["snapshots"]) == ("live", 0, 1)
+        for latency in (instrument["socket_to_ring_us"], instrument["venue_to_socket_us"]):
+            assert 0 < latency["p50"] <= latency["p99"] <= latency["p99.9"] <= latency["max"]
+    assert status["memory"]["allocated"] > status["ring"]["size"]
+    assert status["memory"]["huge_pages"] == 0
+    assert status["wakes"] >= 0
     assert status["connections"]
     for connection in status["connections"]:
         latency = connection["socket_to_ring_us"]
@@ -234,13 +240,19 @@ def test_status_for_people_names_all_instruments(environment, bus):
     code, out, _ = run(environment, "status", bus)
     assert code == 0
     assert out.startswith(f"bus {bus}: live, process ")
-    assert out.count("binance:") == 9
+    counters, connections, latencies = out.split("\n\n")[1:4]
+    assert (counters.count("binance:"), latencies.count("binance:")) == (9, 9)
+    assert connections.startswith("label ")
+    assert re.search(r"^memory: [0-9.]+ MiB, no huge pages; [0-9]+ wake-ups of readers$", out, re.MULTILINE)
     assert re.search(r"^binance spot .* connected .*$", out, re.MULTILINE)
 
 
 def test_status_without_a_bus_lists_them(environment, bus):
     listed = json.loads(run(environment, "status", "--json")[1])
-    assert {(each["bus"], each["health"]) for each in listed} >= {(bus, "live")}
+    found = next(each for each in listed if each["bus"] == bus)
+    assert (found["health"], found["alive"], found["instruments"], found["ring"]) == ("live", True, 9, 16 << 20)
+    assert found["bytes"] > found["ring"]
+    assert found["uptime_s"] > 0
     assert re.search(rf"^{bus} +live +[0-9]+ ", run(environment, "status")[1], re.MULTILINE)
 
 
@@ -264,6 +276,37 @@ def test_status_tells_stale_from_dead(environment):
     os.kill(demo.pid, signal.SIGCONT)
     assert demo.wait(30) == 1
     assert health() == []
+
+
+def test_histograms_are_told_as_other_tools_read_them(environment, bus):
+    status = json.loads(run(environment, "status", bus, "--json", "--hdr")[1])
+    for row in status["instruments"] + status["connections"]:
+        assert base64.b64decode(row["socket_to_ring_us"]["hdr"])[:4] == b"\x1c\x84\x93\x14"
+
+
+def test_clean_removes_what_a_killed_feed_left_and_nothing_that_lives(environment, bus):
+    demo = start_demo(environment, "left")
+    pid = json.loads(run(environment, "status", "left", "--json")[1])["pid"]
+    os.kill(demo.pid, signal.SIGSTOP)  # else it would tidy up
+    code, out, err = run(environment, "clean", "left", bus)
+    assert (code, err) == (1, "")
+    assert re.fullmatch(
+        rf"left left: bus left is busy: another feed \(process {pid}\) .*\nleft {bus}: .* busy.*\n", out
+    )
+    os.kill(pid, signal.SIGKILL)
+    folder = Path(environment["FASTFEED_SHM"])
+    (folder / "fastfeed.left.data.0123456789abcdef.tmp").write_bytes(bytes(4096))
+    code, out, err = run(environment, "clean")
+    assert (code, err) == (0, "")
+    parts = [rf"fastfeed\.left\.{part}" for part in ("data", r"data\.0123456789abcdef\.tmp", "readers", "lock")]
+    assert re.fullmatch(rf"removed left: {', '.join(parts)} \([0-9.]+ MiB\)\n", out)
+    assert {entry.split(".")[1] for entry in os.listdir(folder)} == {bus}
+    assert run(environment, "clean", "--json") == (0, "[]\n", "")
+    code, out, err = run(environment, "clean", "left")
+    assert (code, err) == (1, "")
+    assert out.startswith("left left: bus left not found")
+    os.kill(demo.pid, signal.SIGCONT)
+    assert demo.wait(30) == 1
 
 
 @pytest.mark.parametrize("verb", ["status", "tail", "top"])

@@ -54,7 +54,7 @@ for each in bus.instruments:
                 sorted(own[each.name][1].items()) == depth.asks.tolist()],
     }
 out["counters"] = [bus.map.instrument_counters(i) for i in range(len(bus.instruments))]
-out["connections"] = [{k: v for k, v in row.items() if k != "latency"} for row in bus.map.connections()]
+out["connections"] = [{k: v for k, v in row.items() if "latency" not in k} for row in bus.map.connections()]
 print(json.dumps(out))
 """
 

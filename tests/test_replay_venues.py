@@ -43,7 +43,7 @@ for each in bus.instruments:
         [number, str(each.price(px)), str(each.size(sz)), side] for name, number, px, sz, side in trades
         if name == each.name]
 out["counters"] = [bus.map.instrument_counters(i) for i in range(len(bus.instruments))]
-out["connections"] = [{k: v for k, v in row.items() if k != "latency"} for row in bus.map.connections()]
+out["connections"] = [{k: v for k, v in row.items() if "latency" not in k} for row in bus.map.connections()]
 print(json.dumps(out))
 """
 

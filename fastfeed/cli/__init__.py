@@ -27,7 +27,8 @@ VERBS = {
     "check": "validate a configuration file without connecting",
     "tail": "print the events of a bus as they come",
     "top": "show the best prices of a bus as a live table",
-    "status": "print the state of a bus, its instruments and connections",
+    "status": "print the state of a bus, its instruments, connections and readers; or list all buses",
+    "clean": "remove the files of buses whose feed is dead",
 }
 
 

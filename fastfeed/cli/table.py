@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TextIO
 
 from fastfeed.errors import ConfigError, PublisherGone
+from fastfeed.inventory import health
 
 if TYPE_CHECKING:
     from fastfeed.book import Book, BookState
@@ -18,21 +19,11 @@ if TYPE_CHECKING:
     from fastfeed_core.attach import BusMap
     from fastfeed_core.message import Event
 
-__all__ = ["UPDATES", "PriceTable", "Screen", "align", "health"]
+__all__ = ["UPDATES", "PriceTable", "Screen", "align"]
 
 UPDATES = ("deltas", "snapshots", "bbos", "trades")  # an instrument's counters of what it published
 _COLUMNS = ("instrument", "state", "bid size", "bid", "ask", "ask size", "spread", "updates/s", "age s")
-_STALE_AFTER_S = 1.0  # as books say it: a feed's heart beats every 100 ms
 _CLEAR_LINE, _CLEAR_BELOW, _HIDE_CURSOR, _SHOW_CURSOR = "\x1b[K", "\x1b[J", "\x1b[?25l", "\x1b[?25h"
-
-
-def health(bus_map: BusMap) -> str:
-    """Return live, stale (its process hangs), stopped (cleanly) or dead (its process is gone) for a bus."""
-    if bus_map.closed:
-        return "stopped"
-    if not bus_map.is_alive():
-        return "stopped" if bus_map.closed else "dead"  # closed: between the two looks
-    return "stale" if bus_map.heartbeat_age > _STALE_AFTER_S else "live"
 
 
 class PriceTable:

@@ -8,7 +8,8 @@ import time
 
 from fastfeed import bus as buses
 from fastfeed.cli.arguments import count, not_negative, positive
-from fastfeed.cli.table import PriceTable, Screen, health
+from fastfeed.cli.table import PriceTable, Screen
+from fastfeed.inventory import health
 
 __all__ = ["add_arguments", "main"]
 

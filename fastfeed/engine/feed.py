@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import gc
-import grp
 import logging
 import signal
 import time
@@ -15,16 +13,17 @@ from random import Random
 import uvloop
 
 from fastfeed import venues
-from fastfeed.config import Bus, Config, refuse_overlap
+from fastfeed.config import Config, refuse_overlap
+from fastfeed.engine.bus import open_bus, told_if_full
 from fastfeed.engine.listing import list_instruments
 from fastfeed.engine.network import Network
 from fastfeed.engine.shell import Shell
-from fastfeed.errors import BusBusy, BusFull, ConfigError
+from fastfeed.errors import BusFull
 from fastfeed.instrument import Instrument
 from fastfeed.places import Places
 from fastfeed.protocol import Endpoint, Protocol, open_market
 from fastfeed.venues.spec import Channel, Credentials, Options, rows_for
-from fastfeed_core.bus import BusWriter, folder
+from fastfeed_core.bus import BusWriter
 from fastfeed_core.market import Hub, Market
 from fastfeed_core.records import Reason, ScopeCode, State
 
@@ -73,7 +72,8 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
             # A signal ends the start too; a ticker that fails ends everything.
             await asyncio.wait({starting, stopping, ticker}, return_when=asyncio.FIRST_COMPLETED)
             if starting.done() and not stop.is_set():
-                starting.result()
+                with told_if_full():
+                    starting.result()
                 await asyncio.wait({stopping, ticker}, return_when=asyncio.FIRST_COMPLETED)
             for task in (starting, stopping):
                 task.cancel()
@@ -88,31 +88,6 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
                 await ticker
         writer.close()
         _log.info("stopped bus=%s", config.bus.name)
-
-
-def open_bus(bus: Bus) -> BusWriter:
-    """Create the files of the bus that the configuration describes."""
-    group = None if bus.group is None else grp.getgrnam(bus.group).gr_gid
-    try:
-        return BusWriter(
-            bus.name, ring=bus.ring, instruments=bus.instruments, top=bus.top, levels=bus.levels, group=group
-        )
-    except BlockingIOError:
-        raise BusBusy(bus.name, _producer(bus.name)) from None
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise ConfigError("bus.ring", f"a size that fits the shared memory in {folder()}", str(bus.ring)) from None
-
-
-def _producer(name: str) -> int | None:
-    """Process id of the feed that writes a bus, if it can be told."""
-    from fastfeed_core.attach import BusMap, Mismatch
-
-    try:
-        return int(BusMap(name).pid)
-    except (OSError, Mismatch):
-        return None
 
 
 class _Engine:
@@ -191,7 +166,7 @@ class _Engine:
                 markets[each.name] = open_market(self._hub, each, rows[each.name], options.get(each.name))
             except OSError as error:
                 full = BusFull(self._config.bus.name, each.name, self._writer.image_size)
-                _log.error("instrument left out error=%s (%s)", full, error)
+                _log.error("instrument left out error=%s (%s)", full, error.strerror)
         return markets
 
     def _attend(self) -> None:

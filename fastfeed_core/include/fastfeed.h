@@ -62,10 +62,10 @@ extern "C" {
 
 /* ---- Numbers ----------------------------------------------------------------------------------------------------- */
 #define FF_MAGIC 0x31475f4445454646ULL /* the first word of a data file */
-#define FF_LAYOUT_VERSION 2
+#define FF_LAYOUT_VERSION 3
 #define FF_HEADER_SIZE 4096
 #define FF_MAX_PAIRS 4000    /* pairs of a delta or snapshot fragment never exceed this, whatever the ring's block */
-#define FF_HISTOGRAM_SIZE 1216
+#define FF_HISTOGRAM_SIZE 1216 /* buckets of a latency histogram, see counters.pxd */
 #define FF_LIVE_OFFSET 512   /* of ff_bus_live in the data file */
 #define FF_LIVE_READY 1      /* values of ff_bus_live.state */
 #define FF_LIVE_CLOSED 2
@@ -282,6 +282,8 @@ typedef struct {
     uint64_t cells_offset;
     uint64_t cells_stride;
     uint64_t cells_depth;          /* levels a side of a top cell */
+    uint64_t latencies_offset;     /* of the instruments, one a row of the instrument table */
+    uint64_t latencies_stride;
     uint64_t images_offset;
     uint64_t images_stride;
     uint64_t images_depth;         /* levels a side of an image */
@@ -295,6 +297,8 @@ typedef struct {
     uint64_t instruments; /* rows in use */
     uint64_t connections; /* rows in use */
     uint64_t wake;        /* futex word (low half): changed at each wake-up */
+    int64_t wakes;        /* wake-ups of sleeping readers so far: system calls of the feed */
+    uint64_t huge_bytes;  /* of the data file that the feed has mapped by huge pages */
 } ff_bus_live;
 
 typedef struct {
@@ -357,14 +361,21 @@ typedef struct {
     int64_t fallbacks;    /* frames that the specialised scanners left to the cursor */
     int64_t wrong_symbol; /* frames of a known topic that name another symbol */
     int64_t last_recv;    /* ns since the epoch of the last socket read */
-    int64_t latency_max;  /* ns, socket read to ring */
     int64_t wins;         /* messages that it brought first, of instruments with several sources */
     int64_t losses;       /* ... that another one had brought */
     int64_t leads;        /* ... that it brought first and another one later */
     int64_t lead_sum;     /* ns by which it was first, of all of those together */
     int64_t lead_max;     /* ns */
-    int64_t _padding[3];
 } ff_connection_row;
+
+/* latencies of a connection (behind its row) or of an instrument, in ns; behind it HISTOGRAM_SIZE counts (int64) of socket read to ring, then as many of venue to socket read. A difference of two clocks below 0 is counted as 0 */
+typedef struct {
+    int64_t ring_max;    /* greatest from socket read to ring */
+    int64_t venue_max;   /* greatest from the venue's time of sending to socket read */
+    int64_t venue_min;   /* least of those, signed: how far the clocks disagree; INT64_MAX before the first */
+    int64_t venue_ahead; /* messages that the venue's clock had sent after they were read */
+    int64_t _padding[4];
+} ff_latency_head;
 
 /* head of a slot of a top cell; the pairs follow: cells_depth bids, then cells_depth asks */
 typedef struct {
@@ -491,7 +502,7 @@ FF_STATIC_ASSERT(offsetof(ff_status_record, received) == 80, "ff_status_record.r
 FF_STATIC_ASSERT(sizeof(ff_level_pair) == 16, "size of ff_level_pair");
 FF_STATIC_ASSERT(offsetof(ff_level_pair, px) == 0, "ff_level_pair.px");
 FF_STATIC_ASSERT(offsetof(ff_level_pair, sz) == 8, "ff_level_pair.sz");
-FF_STATIC_ASSERT(sizeof(ff_bus_header) == 200, "size of ff_bus_header");
+FF_STATIC_ASSERT(sizeof(ff_bus_header) == 216, "size of ff_bus_header");
 FF_STATIC_ASSERT(offsetof(ff_bus_header, magic) == 0, "ff_bus_header.magic");
 FF_STATIC_ASSERT(offsetof(ff_bus_header, layout_version) == 8, "ff_bus_header.layout_version");
 FF_STATIC_ASSERT(offsetof(ff_bus_header, line) == 12, "ff_bus_header.line");
@@ -514,16 +525,20 @@ FF_STATIC_ASSERT(offsetof(ff_bus_header, connections_capacity) == 136, "ff_bus_h
 FF_STATIC_ASSERT(offsetof(ff_bus_header, cells_offset) == 144, "ff_bus_header.cells_offset");
 FF_STATIC_ASSERT(offsetof(ff_bus_header, cells_stride) == 152, "ff_bus_header.cells_stride");
 FF_STATIC_ASSERT(offsetof(ff_bus_header, cells_depth) == 160, "ff_bus_header.cells_depth");
-FF_STATIC_ASSERT(offsetof(ff_bus_header, images_offset) == 168, "ff_bus_header.images_offset");
-FF_STATIC_ASSERT(offsetof(ff_bus_header, images_stride) == 176, "ff_bus_header.images_stride");
-FF_STATIC_ASSERT(offsetof(ff_bus_header, images_depth) == 184, "ff_bus_header.images_depth");
-FF_STATIC_ASSERT(offsetof(ff_bus_header, histogram_size) == 192, "ff_bus_header.histogram_size");
-FF_STATIC_ASSERT(sizeof(ff_bus_live) == 40, "size of ff_bus_live");
+FF_STATIC_ASSERT(offsetof(ff_bus_header, latencies_offset) == 168, "ff_bus_header.latencies_offset");
+FF_STATIC_ASSERT(offsetof(ff_bus_header, latencies_stride) == 176, "ff_bus_header.latencies_stride");
+FF_STATIC_ASSERT(offsetof(ff_bus_header, images_offset) == 184, "ff_bus_header.images_offset");
+FF_STATIC_ASSERT(offsetof(ff_bus_header, images_stride) == 192, "ff_bus_header.images_stride");
+FF_STATIC_ASSERT(offsetof(ff_bus_header, images_depth) == 200, "ff_bus_header.images_depth");
+FF_STATIC_ASSERT(offsetof(ff_bus_header, histogram_size) == 208, "ff_bus_header.histogram_size");
+FF_STATIC_ASSERT(sizeof(ff_bus_live) == 56, "size of ff_bus_live");
 FF_STATIC_ASSERT(offsetof(ff_bus_live, state) == 0, "ff_bus_live.state");
 FF_STATIC_ASSERT(offsetof(ff_bus_live, heartbeat) == 8, "ff_bus_live.heartbeat");
 FF_STATIC_ASSERT(offsetof(ff_bus_live, instruments) == 16, "ff_bus_live.instruments");
 FF_STATIC_ASSERT(offsetof(ff_bus_live, connections) == 24, "ff_bus_live.connections");
 FF_STATIC_ASSERT(offsetof(ff_bus_live, wake) == 32, "ff_bus_live.wake");
+FF_STATIC_ASSERT(offsetof(ff_bus_live, wakes) == 40, "ff_bus_live.wakes");
+FF_STATIC_ASSERT(offsetof(ff_bus_live, huge_bytes) == 48, "ff_bus_live.huge_bytes");
 FF_STATIC_ASSERT(sizeof(ff_instrument_row) == 392, "size of ff_instrument_row");
 FF_STATIC_ASSERT(offsetof(ff_instrument_row, name) == 0, "ff_instrument_row.name");
 FF_STATIC_ASSERT(offsetof(ff_instrument_row, symbol) == 64, "ff_instrument_row.symbol");
@@ -568,7 +583,7 @@ FF_STATIC_ASSERT(offsetof(ff_instrument_row, repairs) == 360, "ff_instrument_row
 FF_STATIC_ASSERT(offsetof(ff_instrument_row, no_data) == 368, "ff_instrument_row.no_data");
 FF_STATIC_ASSERT(offsetof(ff_instrument_row, crossed) == 376, "ff_instrument_row.crossed");
 FF_STATIC_ASSERT(offsetof(ff_instrument_row, locked) == 384, "ff_instrument_row.locked");
-FF_STATIC_ASSERT(sizeof(ff_connection_row) == 224, "size of ff_connection_row");
+FF_STATIC_ASSERT(sizeof(ff_connection_row) == 192, "size of ff_connection_row");
 FF_STATIC_ASSERT(offsetof(ff_connection_row, label) == 0, "ff_connection_row.label");
 FF_STATIC_ASSERT(offsetof(ff_connection_row, connected) == 64, "ff_connection_row.connected");
 FF_STATIC_ASSERT(offsetof(ff_connection_row, connects) == 72, "ff_connection_row.connects");
@@ -581,13 +596,17 @@ FF_STATIC_ASSERT(offsetof(ff_connection_row, unrouted) == 120, "ff_connection_ro
 FF_STATIC_ASSERT(offsetof(ff_connection_row, fallbacks) == 128, "ff_connection_row.fallbacks");
 FF_STATIC_ASSERT(offsetof(ff_connection_row, wrong_symbol) == 136, "ff_connection_row.wrong_symbol");
 FF_STATIC_ASSERT(offsetof(ff_connection_row, last_recv) == 144, "ff_connection_row.last_recv");
-FF_STATIC_ASSERT(offsetof(ff_connection_row, latency_max) == 152, "ff_connection_row.latency_max");
-FF_STATIC_ASSERT(offsetof(ff_connection_row, wins) == 160, "ff_connection_row.wins");
-FF_STATIC_ASSERT(offsetof(ff_connection_row, losses) == 168, "ff_connection_row.losses");
-FF_STATIC_ASSERT(offsetof(ff_connection_row, leads) == 176, "ff_connection_row.leads");
-FF_STATIC_ASSERT(offsetof(ff_connection_row, lead_sum) == 184, "ff_connection_row.lead_sum");
-FF_STATIC_ASSERT(offsetof(ff_connection_row, lead_max) == 192, "ff_connection_row.lead_max");
-FF_STATIC_ASSERT(offsetof(ff_connection_row, _padding) == 200, "ff_connection_row._padding");
+FF_STATIC_ASSERT(offsetof(ff_connection_row, wins) == 152, "ff_connection_row.wins");
+FF_STATIC_ASSERT(offsetof(ff_connection_row, losses) == 160, "ff_connection_row.losses");
+FF_STATIC_ASSERT(offsetof(ff_connection_row, leads) == 168, "ff_connection_row.leads");
+FF_STATIC_ASSERT(offsetof(ff_connection_row, lead_sum) == 176, "ff_connection_row.lead_sum");
+FF_STATIC_ASSERT(offsetof(ff_connection_row, lead_max) == 184, "ff_connection_row.lead_max");
+FF_STATIC_ASSERT(sizeof(ff_latency_head) == 64, "size of ff_latency_head");
+FF_STATIC_ASSERT(offsetof(ff_latency_head, ring_max) == 0, "ff_latency_head.ring_max");
+FF_STATIC_ASSERT(offsetof(ff_latency_head, venue_max) == 8, "ff_latency_head.venue_max");
+FF_STATIC_ASSERT(offsetof(ff_latency_head, venue_min) == 16, "ff_latency_head.venue_min");
+FF_STATIC_ASSERT(offsetof(ff_latency_head, venue_ahead) == 24, "ff_latency_head.venue_ahead");
+FF_STATIC_ASSERT(offsetof(ff_latency_head, _padding) == 32, "ff_latency_head._padding");
 FF_STATIC_ASSERT(sizeof(ff_top_head) == 64, "size of ff_top_head");
 FF_STATIC_ASSERT(offsetof(ff_top_head, sequence) == 0, "ff_top_head.sequence");
 FF_STATIC_ASSERT(offsetof(ff_top_head, ts_event) == 8, "ff_top_head.ts_event");
@@ -653,13 +672,15 @@ static const char *const ff_description[] = {
     "connection:u2@20 _reserved:u2@22 ts_event:i8@24 ts_send:i8@32 ts_recv:i8@40 ts_publish:i8@48 "
     "sequence:i8@56 px:i8@64 sz:i8@72 side:u1@80 _padding:u1*7@81",
     "LevelPair 16 px:i8@0 sz:i8@8",
-    "BusHeader 200 magic:u8@0 layout_version:u4@8 line:u4@12 total_bytes:u8@16 generation:u8@24 pid:u8@32 "
+    "BusHeader 216 magic:u8@0 layout_version:u4@8 line:u4@12 total_bytes:u8@16 generation:u8@24 pid:u8@32 "
     "pid_start:u8@40 created:i8@48 description_offset:u8@56 description_size:u8@64 control_offset:u8@72 "
     "ring_offset:u8@80 ring_capacity:u8@88 instruments_offset:u8@96 instruments_stride:u8@104 "
     "instruments_capacity:u8@112 connections_offset:u8@120 connections_stride:u8@128 "
     "connections_capacity:u8@136 cells_offset:u8@144 cells_stride:u8@152 cells_depth:u8@160 "
-    "images_offset:u8@168 images_stride:u8@176 images_depth:u8@184 histogram_size:u8@192",
-    "BusLive 40 state:u8@0 heartbeat:i8@8 instruments:u8@16 connections:u8@24 wake:u8@32",
+    "latencies_offset:u8@168 latencies_stride:u8@176 images_offset:u8@184 images_stride:u8@192 "
+    "images_depth:u8@200 histogram_size:u8@208",
+    "BusLive 56 state:u8@0 heartbeat:i8@8 instruments:u8@16 connections:u8@24 wake:u8@32 wakes:i8@40 "
+    "huge_bytes:u8@48",
     "InstrumentRow 392 name:S64@0 symbol:S48@64 venue:S16@112 base:S16@128 quote:S16@144 settle:S16@160 "
     "contract_unit:S16@176 tick_mantissa:i8@192 lot_mantissa:i8@200 contract_mantissa:i8@208 "
     "strike_mantissa:i8@216 expiry:i8@224 tick_exp:i1@232 lot_exp:i1@233 contract_exp:i1@234 "
@@ -668,10 +689,10 @@ static const char *const ff_description[] = {
     "bbos:i8@264 trades:i8@272 tickers:i8@280 bars:i8@288 liquidations:i8@296 old:i8@304 gaps:i8@312 "
     "source_gaps:i8@320 resyncs:i8@328 refused:i8@336 held:i8@344 held_lost:i8@352 repairs:i8@360 "
     "no_data:i8@368 crossed:i8@376 locked:i8@384",
-    "ConnectionRow 224 label:S64@0 connected:i8@64 connects:i8@72 disconnects:i8@80 frames:i8@88 "
+    "ConnectionRow 192 label:S64@0 connected:i8@64 connects:i8@72 disconnects:i8@80 frames:i8@88 "
     "bytes:i8@96 controls:i8@104 malformed:i8@112 unrouted:i8@120 fallbacks:i8@128 wrong_symbol:i8@136 "
-    "last_recv:i8@144 latency_max:i8@152 wins:i8@160 losses:i8@168 leads:i8@176 lead_sum:i8@184 "
-    "lead_max:i8@192 _padding:i8*3@200",
+    "last_recv:i8@144 wins:i8@152 losses:i8@160 leads:i8@168 lead_sum:i8@176 lead_max:i8@184",
+    "LatencyHead 64 ring_max:i8@0 venue_max:i8@8 venue_min:i8@16 venue_ahead:i8@24 _padding:i8*4@32",
     "TopHead 64 sequence:i8@0 ts_event:i8@8 ts_recv:i8@16 ts_publish:i8@24 as_of:i8@32 "
     "complete_bid_px:i8@40 complete_ask_px:i8@48 state:u2@56 flags:u2@58 n_bids:u2@60 n_asks:u2@62",
     "ImageHead 64 sequence:i8@0 ts_event:i8@8 ts_recv:i8@16 as_of:i8@24 complete_bid_px:i8@32 "

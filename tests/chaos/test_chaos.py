@@ -37,7 +37,8 @@ def test_chaos(connections, request, shm, tmp_path, caplog, capsys):
             with capsys.disabled():
                 print(
                     f"\n{seconds:g} s: {len(world.instruments)} books, {world.checked} comparisons, "
-                    f"{len(world.wrong)} wrong; faults {dict(world.struck) | world.sim.faults.counts}; states {dict(world.states)}"
+                    f"{len(world.wrong)} wrong; faults {dict(world.struck) | world.sim.faults.counts}; "
+                    f"states {dict(world.states)}"
                 )
 
     uvloop.run(main())
