@@ -25,6 +25,7 @@ def test_chaos(connections, request, shm, tmp_path, caplog, capsys):
     async def main() -> None:
         async with World(tmp_path, list(VENUES), seed, options=f"connections = {connections}") as world:
             await world.all_live()
+            opened = world.opened
             left = seconds
             while left > 0:
                 await world.rage(min(left, STRETCH_S))
@@ -33,12 +34,11 @@ def test_chaos(connections, request, shm, tmp_path, caplog, capsys):
                 await world.all_live()
                 assert world.wrong == []
             assert world.checked > 100
-            assert world.states["disconnected"]
+            assert world.opened > opened  # some connections were lost, and made again
             with capsys.disabled():
-                print(
-                    f"\n{seconds:g} s: {len(world.instruments)} books, {world.checked} comparisons, "
-                    f"{len(world.wrong)} wrong; faults {dict(world.struck) | world.sim.faults.counts}; "
-                    f"states {dict(world.states)}"
-                )
+                figures = f"{len(world.instruments)} books, {world.checked} comparisons, {len(world.wrong)} wrong"
+                print(f"\n{seconds:g} s: {figures}")
+                print(f"faults {dict(world.struck) | world.sim.faults.counts}")
+                print(f"states {dict(world.states)}, connections opened {world.opened}")
 
     uvloop.run(main())

@@ -30,6 +30,7 @@ FAULTS = {
     "disconnect": 0.0005, "reset": 0.001, "old_snapshot": 0.2, "429": 0.02,
 }  # fmt: skip
 LOOK_EVERY_S = 0.002
+GIVEN_UP_S = 600  # a book that has not come back by then never will
 
 
 class World:
@@ -109,6 +110,11 @@ class World:
         stop.set()
         await feed
 
+    @property
+    def opened(self) -> int:
+        """Connections that the feed has opened so far, of all kinds."""
+        return sum(proxy.accepted for proxy in self.proxies)
+
     # ---- the truth
 
     async def _look_on(self) -> None:
@@ -160,13 +166,15 @@ class World:
             await asyncio.sleep(0.02)
 
     async def all_live(self) -> None:
-        """Wait until every book is live and goes on."""
+        """Wait until every book is live, all at one moment, and has gone on since this call."""
         before = {name: book.top().sequence for name, book in self._books.items()}
-        while any(
-            top.state is not BookState.LIVE or top.sequence == before[name]
-            for name, top in ((name, book.top()) for name, book in self._books.items())
-        ):
-            await self.pass_time(0.02)
+        async with asyncio.timeout(GIVEN_UP_S):
+            while True:
+                tops = {name: book.top() for name, book in self._books.items()}
+                stand = {name for name, top in tops.items() if top.sequence == before[name]}
+                if not stand and all(top.state is BookState.LIVE for top in tops.values()):
+                    return
+                await self.pass_time(0.02)
 
     async def rage(self, seconds: float) -> None:
         """Let random faults happen, of the venues and on the way to them."""
