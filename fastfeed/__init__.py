@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from fastfeed.book import Book, BookState, Depth, Top
+    from fastfeed.book import Book, Books, BookState, Depth, Top
     from fastfeed.bus import Bus, open
     from fastfeed.errors import (
         BookNotLive,
+        BookUnstable,
         BusBusy,
         BusError,
         BusFull,
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "BookNotLive": "fastfeed.errors",
+    "BookUnstable": "fastfeed.errors",
+    "Books": "fastfeed.book",
     "MalformedReply": "fastfeed.errors",
     "RateLimited": "fastfeed.errors",
     "RequestRefused": "fastfeed.errors",
@@ -98,6 +101,8 @@ __all__ = [
     "Book",
     "BookNotLive",
     "BookState",
+    "BookUnstable",
+    "Books",
     "Bus",
     "BusBusy",
     "BusError",
