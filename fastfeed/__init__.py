@@ -12,10 +12,11 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from fastfeed.best import BestVenue
-    from fastfeed.book import Book, BookState, Depth, Top
+    from fastfeed.book import Book, Books, BookState, Depth, Top
     from fastfeed.bus import Bus, open
     from fastfeed.errors import (
         BookNotLive,
+        BookUnstable,
         BusBusy,
         BusError,
         BusFull,
@@ -54,6 +55,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "BookNotLive": "fastfeed.errors",
+    "BookUnstable": "fastfeed.errors",
+    "Books": "fastfeed.book",
     "MalformedReply": "fastfeed.errors",
     "RateLimited": "fastfeed.errors",
     "RequestRefused": "fastfeed.errors",
@@ -103,6 +106,8 @@ __all__ = [
     "Book",
     "BookNotLive",
     "BookState",
+    "BookUnstable",
+    "Books",
     "Bus",
     "BusBusy",
     "BusError",

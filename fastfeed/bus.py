@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable
 from typing import Literal
 
-from fastfeed.book import Book
+from fastfeed.book import Book, Books
 from fastfeed.errors import BusNotFound, LayoutMismatch, did_you_mean
 from fastfeed.instrument import Instrument
 from fastfeed.reader import LOOK_EVERY_S, Reader, Wait
@@ -101,6 +101,16 @@ class Bus:
             raise LookupError(f"expected an instrument of bus {self.name}, was {name!r}{hint}")
         return Book(self, name)
 
+    def books(self, names: Iterable[str]) -> Books:
+        """Return a live view of several books, which one call reads all.
+
+        Raises
+        ------
+        LookupError : as of `book`
+        ValueError : no name, or one that is there twice
+        """
+        return Books(self, names)
+
     def reader(
         self,
         instruments: Iterable[str] | None = None,
@@ -133,11 +143,9 @@ class Bus:
 
     def _find(self, name: str) -> int | None:
         self._look()
-        index = self._index.get(name)
-        if index is None:
+        if len(self._rows) != self._map.count:
             self._load_rows()
-            index = self._index.get(name)
-        return index
+        return self._index.get(name)
 
     def _look(self, now: bool = False) -> None:
         """Move to a new generation if there is one; asks the system every so often."""

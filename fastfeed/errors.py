@@ -21,6 +21,7 @@ this.
         |-- BusBusy                      STOP       PROCESS      pid
         |-- BusFull                      STOP       INSTRUMENT   instrument needed
         |-- BookNotLive                  NONE       INSTRUMENT   instrument state
+        |-- BookUnstable                 BACKOFF    INSTRUMENT   instrument reason
         `-- PublisherGone                NONE       PROCESS      since
 """
 
@@ -30,6 +31,7 @@ from typing import ClassVar
 
 __all__ = [
     "BookNotLive",
+    "BookUnstable",
     "BusBusy",
     "BusError",
     "BusFull",
@@ -340,6 +342,25 @@ class BookNotLive(BusError):
 
     def __str__(self) -> str:
         return f"book of {self.instrument} on bus {self.bus}: expected live, was {self.state}"
+
+
+class BookUnstable(BusError):
+    """No consistent copy of a book could be made, and a mixed one is never returned; a later try may do.
+
+    The reader was starved of its processor, or the ring overtook it, or several books were wanted as of one moment and
+    there was none; `reason` says which.
+    """
+
+    recovery = Recovery.BACKOFF
+    scope = Scope.INSTRUMENT
+
+    def __init__(self, bus: str, instrument: str, reason: str) -> None:
+        super().__init__(bus, instrument, reason)
+        self.instrument = instrument
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"no consistent copy of the book of {self.instrument} on bus {self.bus}: {self.reason}"
 
 
 class PublisherGone(BusError):

@@ -25,6 +25,9 @@ cdef class BusMap:
     cdef const char* cell(self, uint32_t index) noexcept nogil
     cdef const char* image(self, uint32_t index) noexcept nogil
     cdef uint32_t instrument_count(self) noexcept nogil
-    cdef State effective(self, State state) noexcept nogil
+    #: ns, monotonic, up to a tick of the kernel behind: for `effective`
+    cdef int64_t now(self) noexcept nogil
+    cdef State effective(self, State state, int64_t now) noexcept nogil
     cdef bint is_closed(self) noexcept nogil
+    cdef uint64_t last_flush(self) noexcept nogil
     cdef void ring_reader(self, ff_ring_reader* reader) noexcept nogil

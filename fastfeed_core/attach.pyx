@@ -38,10 +38,24 @@ cdef extern from *:
     {
         return __atomic_load_n((const uint64_t *)at, __ATOMIC_ACQUIRE);
     }
+
+    /* The monotonic clock as of the last tick of the kernel, a few ms behind: a fifth of the price of the exact one. */
+    #include <time.h>
+    static inline int64_t ff_coarse(void)
+    {
+        struct timespec t;
+    #ifdef CLOCK_MONOTONIC_COARSE
+        clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    #else
+        clock_gettime(CLOCK_MONOTONIC, &t);
+    #endif
+        return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+    }
     """
     #: venue_min before the first message
     const int64_t NEVER "INT64_MAX"
     uint64_t _load_acquire "ff_load_acquire"(const void* at) noexcept nogil
+    int64_t ff_coarse() noexcept nogil
 
 
 class Mismatch(Exception):
@@ -168,13 +182,19 @@ cdef class BusMap:
     cdef uint32_t instrument_count(self) noexcept nogil:
         return <uint32_t>_load_acquire(&self.live.instruments)
 
+    cdef uint64_t last_flush(self) noexcept nogil:
+        return _load_acquire(&self.control.tail)
+
     cdef bint is_closed(self) noexcept nogil:
         return _load_acquire(&self.live.state) == LIVE_CLOSED
 
-    cdef State effective(self, State state) noexcept nogil:
+    cdef int64_t now(self) noexcept nogil:
+        return ff_coarse()
+
+    cdef State effective(self, State state, int64_t now) noexcept nogil:
         """What the feed said last holds only while it lives; a private bus has no heart."""
         if state == STATE_LIVE and self._fd >= 0 and (
-            self.is_closed() or ff_monotonic() - <int64_t>_load_acquire(&self.live.heartbeat) > STALE_AFTER
+            self.is_closed() or now - <int64_t>_load_acquire(&self.live.heartbeat) > STALE_AFTER
         ):
             return STATE_STALE
         return state

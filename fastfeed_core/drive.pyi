@@ -1,10 +1,11 @@
 import builtins
 from collections.abc import Iterable
-from typing import Self
+from typing import Any, Self
 
 from typing_extensions import disjoint_base
 
 from fastfeed_core.connection import Connection
+from fastfeed_core.top import TopReader
 
 @disjoint_base
 class Frames:
@@ -16,6 +17,7 @@ class Frames:
 
 def run(connection: Connection, frames: Frames, ts_recv: int, flush_every: int = 64) -> tuple[int, int]: ...
 def decode(connection: Connection, frames: Frames) -> tuple[int, int]: ...
+def read_tops(reader: TopReader[Any], levels: int, count: int) -> int: ...
 def count_allocations(
     connection: Connection, frames: Frames, rounds: int, ts_recv: int, provoke: bool = False
 ) -> int: ...

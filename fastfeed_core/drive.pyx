@@ -7,7 +7,9 @@ from libc.string cimport memcpy
 from fastfeed_core.connection cimport FRAME_CONTROL, FRAME_MALFORMED, Connection, Outcome, receive_frame
 from fastfeed_core.event cimport event_begin
 from fastfeed_core.publish cimport publisher_flush
+from fastfeed_core.records cimport State, TopHead
 from fastfeed_core.status cimport OK
+from fastfeed_core.top cimport TopReader
 
 cdef extern from "Python.h" nogil:
     ctypedef struct PyMemAllocatorEx:
@@ -99,6 +101,17 @@ def decode(Connection connection not None, Frames frames not None):
             fallbacks += fallback
             p += 4 + n
     return accepted, fallbacks
+
+
+def read_tops(TopReader reader not None, int levels, int count):
+    """Copy the best levels `count` times, with the check of the effective state; returns the copies that were live."""
+    cdef int64_t live = 0
+    cdef int _i
+    with nogil:
+        for _i in range(count):
+            if reader.read_cell(levels):
+                live += <int>reader.map.effective(<State>(<TopHead*>reader.copy).state, reader.map.now()) == 1
+    return live
 
 
 cdef PyMemAllocatorEx[3] _original

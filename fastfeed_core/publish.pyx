@@ -37,6 +37,8 @@ from fastfeed_core.records cimport (
 from fastfeed_core.ring cimport (
     ff_cell_begin,
     ff_cell_commit,
+    ff_cells_begin,
+    ff_cells_end,
     ff_head,
     ff_ring_claim,
     ff_ring_commit,
@@ -305,6 +307,8 @@ cdef void _write_image(Publisher* bus, Publication* pub) noexcept nogil:
 
 cdef void publisher_prepare(Publisher* bus, Publication* pub) noexcept nogil:
     """Before anything is known of a book: a joiner finds it empty and syncing, as of now."""
+    # Now must be a place where a reader can start.
+    publisher_flush(bus)
     _write_top(bus, pub)
     _write_image(bus, pub)
 
@@ -343,6 +347,8 @@ cdef void _sweep(Publisher* bus) noexcept nogil:
     cdef uint64_t capacity = bus.ring.mask + 1
     cdef int64_t oldest = <int64_t>bus.ring.position - <int64_t>(capacity // 4)
     cdef Publication* pub = bus.with_image
+    # A joiner starts where the image was taken: the tail must have come there before he finds it.
+    ff_ring_flush(&bus.ring)
     while pub != NULL:
         if pub.image_as_of < oldest:
             _write_image(bus, pub)
@@ -355,6 +361,7 @@ cdef void publisher_flush(Publisher* bus) noexcept nogil:
     cdef Publication* pub
     cdef int64_t levels
     ff_ring_flush(&bus.ring)
+    ff_cells_begin(bus.ring.control, bus.ring.position)
     while bus.dirty != NULL:
         pub = bus.dirty
         bus.dirty = pub.next_dirty
@@ -363,5 +370,6 @@ cdef void publisher_flush(Publisher* bus) noexcept nogil:
         levels = side_count(&pub.book.bids) + side_count(&pub.book.asks)
         if pub.pairs_since_image > IMAGE_MIN and pub.pairs_since_image > IMAGE_FACTOR * levels:
             _write_image(bus, pub)
+    ff_cells_end(bus.ring.control, bus.ring.position)
     if bus.sleepers != NULL:
         bus.live.wakes += ff_wake(<uint32_t*>&bus.live.wake, bus.sleepers)

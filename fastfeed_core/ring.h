@@ -33,7 +33,9 @@ typedef struct {
     uint64_t _pad0[15];
     uint64_t tail;  /* position behind the last record of the last flush */
     uint64_t count; /* records before tail */
-    uint64_t _pad1[14];
+    uint64_t cells_next; /* what the cells being written have: all records before it */
+    uint64_t cells;      /* what all cells have; equal to cells_next unless some are being written */
+    uint64_t _pad1[12];
     uint64_t block_first[FF_BLOCKS]; /* records before the first one of each block */
 } ff_ring_control;
 
@@ -317,6 +319,42 @@ static inline int ff_cell_valid(const uint64_t *version, uint64_t seen)
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     /* Slot v & 1 is written again only after the word has become 2(v + 1) + 1. */
     return __atomic_load_n(version, __ATOMIC_RELAXED) < (seen & ~(uint64_t)1) + 3;
+}
+
+/* Around the writing of the cells that changed: a reader of several can tell whether they are of one moment. */
+static inline void ff_cells_begin(ff_ring_control *control, uint64_t position)
+{
+    /* Relaxed: ordered before what is written behind it by the releases of the cells. Pairs with the acquire loads in
+       ff_cell_read: a reader that found one of these cells finds this word, too. */
+    __atomic_store_n(&control->cells_next, position, __ATOMIC_RELAXED);
+}
+
+static inline void ff_cells_end(ff_ring_control *control, uint64_t position)
+{
+    /* Release: whoever sees the word sees every cell that was written before it. Pairs with the load in ff_cells. */
+    __atomic_store_n(&control->cells, position, __ATOMIC_RELEASE);
+}
+
+/* Position up to which every cell that is read from now on has everything. */
+static inline uint64_t ff_cells(const ff_ring_control *control)
+{
+    return __atomic_load_n(&control->cells, __ATOMIC_ACQUIRE);
+}
+
+/* Whether no cell was being written when `cells` was loaded by ff_cells. Cells whose versions were read before that,
+   and have not moved when their copies are done, are of that one moment: a version of a later writing would have
+   brought the later `cells_next` with it, and one from before the last writing is not the current one any more. */
+static inline int ff_cells_quiet(const ff_ring_control *control, uint64_t cells)
+{
+    return __atomic_load_n(&control->cells_next, __ATOMIC_RELAXED) == cells;
+}
+
+/* Whether the cell still holds what it held when ff_cell_read returned `seen`: copies of it are good, and current. */
+static inline int ff_cell_same(const uint64_t *version, uint64_t seen)
+{
+    /* Acquire fence: the loads of the copies are done before the version is read again, as in ff_cell_valid. */
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return __atomic_load_n(version, __ATOMIC_RELAXED) == seen;
 }
 
 #endif

@@ -21,6 +21,8 @@ cdef extern from "ring.h" nogil:
         uint64_t claimed
         uint64_t tail
         uint64_t count
+        uint64_t cells_next
+        uint64_t cells
 
     ctypedef struct ff_ring_writer:
         ff_ring_control* control
@@ -60,6 +62,11 @@ cdef extern from "ring.h" nogil:
     void ff_cell_commit(uint64_t* version)
     uint64_t ff_cell_read(const uint64_t* version, unsigned* slot)
     bint ff_cell_valid(const uint64_t* version, uint64_t seen)
+    bint ff_cell_same(const uint64_t* version, uint64_t seen)
+    void ff_cells_begin(ff_ring_control* control, uint64_t position)
+    void ff_cells_end(ff_ring_control* control, uint64_t position)
+    uint64_t ff_cells(const ff_ring_control* control)
+    bint ff_cells_quiet(const ff_ring_control* control, uint64_t cells)
 
 
 cdef inline int64_t ring_copy(ff_ring_reader* r, char* buffer) noexcept nogil:

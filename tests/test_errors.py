@@ -65,6 +65,10 @@ EXAMPLES = [
         errors.BookNotLive("demo", "okx:BTC/USDT", "stale"),
         "book of okx:BTC/USDT on bus demo: expected live, was stale",
     ),
+    (
+        errors.BookUnstable("demo", "okx:BTC/USDT", "1000 copies were overwritten"),
+        "no consistent copy of the book of okx:BTC/USDT on bus demo: 1000 copies were overwritten",
+    ),
     (errors.PublisherGone("demo", 17), "publisher of bus demo is gone: its last heartbeat was at 17"),
 ]
 

@@ -111,8 +111,8 @@ def test_the_whole_book_follows_image_and_deltas_and_survives_laps(feed):
             assert depth.sequence == feed.sequence
             assert (depth.bids.tolist(), depth.asks.tolist()) == feed.market.levels()
             assert depth.complete_to == feed.market.complete_to
-    late = fastfeed.open("books").book("binance:BTC/USDT").depth()
     feed.writer.flush()
+    late = fastfeed.open("books").book("binance:BTC/USDT").depth()
     assert (late.bids.tolist(), late.asks.tolist()) == feed.market.levels()
     quiet = fastfeed.open("books").book("binance:ETH/USDT").depth()
     assert (quiet.state, len(quiet.bids), quiet.sequence) == (BookState.SYNCING, 0, None)

@@ -45,6 +45,14 @@ def look(bus: fastfeed.Bus) -> None:
     del decimals
     assert_type(book.top(require_live=True), fastfeed.Top)
 
+    books = bus.books(["binance:BTC/USDT", "binance:ETH/USDT"])
+    assert_type(books, fastfeed.Books)
+    assert_type(books.names, tuple[str, ...])
+    assert_type(books.top(5), list[fastfeed.Top])
+    assert_type(books.top(5, exact=True, together=False), list[fastfeed.Top])
+    assert_type(books.depth(), list[fastfeed.Depth])
+    assert_type(book.depth(10), fastfeed.Depth)
+
     depth = book.depth()
     assert_type(depth, fastfeed.Depth)
     assert_type(depth.state, fastfeed.BookState)

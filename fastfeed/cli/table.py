@@ -85,10 +85,11 @@ class PriceTable:
         asks: list[tuple[Any, Any]]
         if book is not None:
             try:
-                state, bids, asks, _, _, ts_recv, _ = book.top(self._levels, exact=True)
+                top = book.top(self._levels, exact=True)
             except ValueError as error:
                 raise ConfigError("--levels", "at most what the bus publishes", str(self._levels)) from error
-            said = state.name.lower()
+            bids, asks, ts_recv = top.bids, top.asks, top.ts_recv
+            said = top.state.name.lower()
         else:
             bids, asks, ts_recv = self._quote(instrument)
             said = "no book"
