@@ -294,7 +294,9 @@ static inline void ff_ring_recover(ff_ring_reader *r)
 static inline unsigned ff_cell_begin(uint64_t *version)
 {
     uint64_t v = *version;
-    __atomic_store_n(version, v | 1, __ATOMIC_RELAXED);
+    /* Release: a reader that sees the mark, and not the version before it, reads that version's slot. C11 would grant
+       it to a relaxed store, too (a release sequence); C++20 does not. */
+    __atomic_store_n(version, v | 1, __ATOMIC_RELEASE);
     /* Release fence: the mark stands before any byte of the slot changes. Pairs with the acquire fence in
        ff_cell_valid; without it a reader could copy bytes of the next version under the old word. */
     __atomic_thread_fence(__ATOMIC_RELEASE);
