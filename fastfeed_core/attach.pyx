@@ -17,9 +17,10 @@ from fastfeed_core.records cimport (
     STATE_STALE,
 )
 from fastfeed_core.ring cimport ff_ring_attach
-from fastfeed_core.wake cimport ff_monotonic
+from fastfeed_core.wake cimport ff_bell_attach, ff_bell_detach, ff_monotonic
 
 from fastfeed_core import bus, records
+from fastfeed_core.readers import list_rows
 
 cdef enum:
     LIVE_OFFSET = 512
@@ -76,7 +77,7 @@ cdef class BusMap:
             self._map = mmap.mmap(self._fd, found.st_size, prot=mmap.PROT_READ)
             self._view = self._map
             self._point()
-            self._map_readers()
+            self.bell = ff_bell_attach(self.header.bell, self.header.generation)
         except BaseException:
             os.close(self._fd)
             self._fd = -1
@@ -116,19 +117,8 @@ cdef class BusMap:
         self.generation = h.generation
         self.control = <const ff_ring_control*>(self.base + h.control_offset)
 
-    def _map_readers(self):
-        try:
-            fd = os.open(bus.path(self.name, "readers", self.folder), os.O_RDWR | os.O_CLOEXEC)
-        except (FileNotFoundError, PermissionError):
-            return                          # no wake-ups: a blocking reader falls back to its timeout
-        try:
-            self._readers_map = mmap.mmap(fd, os.fstat(fd).st_size)
-            self._readers_view = self._readers_map
-            self.sleepers = <uint32_t*>&self._readers_view[0]
-        finally:
-            os.close(fd)
-
     def __dealloc__(self):
+        ff_bell_detach(self.bell)
         if self._fd >= 0:
             os.close(self._fd)
 
@@ -287,3 +277,12 @@ cdef class BusMap:
                 "latency": (counts[:HISTOGRAM_SIZE * sizeof(int64_t)], r.latency_max),
             })
         return out
+
+    @property
+    def readers_path(self):
+        """Path of the readers' file; empty for a private bus."""
+        return bus.path(self.name, "readers", self.folder) if self._fd >= 0 else ""
+
+    def readers(self):
+        """Return what the living readers of this generation say of themselves, as dicts (see `readers.list_rows`)."""
+        return [row for row in list_rows(self.readers_path) if row["generation"] == self.generation]

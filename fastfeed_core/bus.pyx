@@ -1,10 +1,11 @@
 """The files of a bus: their names, their layout, and the one process that writes them.
 
 Three files in one folder of the system's shared memory: `fastfeed.NAME.lock`, held by the feed for as long as it lives;
-`fastfeed.NAME.data`, which readers map read-only; `fastfeed.NAME.readers`, which readers may write and the feed never
-trusts. The data file is built under another name and renamed when it is ready, so that a reader never sees half of one
-and a new generation never touches memory that others have mapped. The feed holds a lock on the data file too: a reader
-that can take it knows that the feed is dead, however it died.
+`fastfeed.NAME.data`, which readers map read-only; `fastfeed.NAME.readers`, in which readers say how far they are and
+which the feed never opens again. The data file is built under another name and renamed when it is ready, so that a
+reader never sees half of one and a new generation never touches memory that others have mapped. The feed holds a lock
+on the data file too: a reader that can take it knows that the feed is dead, however it died. All that the feed sees of
+its readers is the bell (`wake.h`), a flag in a segment that nobody can cut short.
 """
 
 import errno
@@ -35,9 +36,10 @@ from fastfeed_core.records cimport (
     TopHead,
 )
 from fastfeed_core.ring cimport FF_LINE, ff_max_record, ff_ring_control, ff_ring_init
-from fastfeed_core.wake cimport ff_monotonic, ff_wake
+from fastfeed_core.wake cimport ff_bell_create, ff_bell_detach, ff_monotonic, ff_wake
 
 from fastfeed_core import records
+from fastfeed_core.readers import create_rows
 
 cdef enum:
     LIVE_OFFSET = 512           # of BusLive inside of the header page
@@ -192,6 +194,7 @@ cdef class BusWriter:
             header.pid = os.getpid()
             header.pid_start = process_start(os.getpid())
             header.created = time.time_ns()
+            header.bell = -1
             header.description_offset = description_at
             header.description_size = len(description)
             memcpy(self.base + description_at, <const char*>description, len(description))
@@ -246,25 +249,11 @@ cdef class BusWriter:
             raise
 
     def _create_readers(self, group):
-        """A new generation has a new readers' file: old readers keep theirs and notice."""
-        size = READERS_HEAD + READER_ROWS * 128
-        readers = path(self.name, "readers", self.folder)
-        building = f"{readers}.{os.getpid()}"
-        fd = os.open(building, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            os.posix_fallocate(fd, 0, size)
-            if group is not None:
-                os.fchown(fd, -1, group)
-                os.fchmod(fd, 0o660)
-            self._readers_map = mmap.mmap(fd, size)
-            self._readers_view = self._readers_map
-            self.publisher.sleepers = <uint32_t*>&self._readers_view[0]
-            os.rename(building, readers)
-        except BaseException:
-            os.unlink(building)
-            raise
-        finally:
-            os.close(fd)
+        """A new generation has a new readers' file and a new bell: old readers keep theirs and notice."""
+        create_rows(path(self.name, "readers", self.folder), group)
+        self.bell = ff_bell_create(-1 if group is None else group, self.header.generation, &self.header.bell)
+        if self.bell != NULL:
+            self.publisher.sleepers = &self.bell.sleepers
 
     def _abandon(self):
         if self._fd >= 0:
@@ -435,6 +424,7 @@ cdef class BusWriter:
         self._abandon()
 
     def __dealloc__(self):
+        ff_bell_detach(self.bell)
         if self._fd >= 0:
             os.close(self._fd)
         if self._lock_fd >= 0:

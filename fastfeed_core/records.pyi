@@ -41,6 +41,7 @@ class Reason(IntEnum):
     REASON_RESTARTED = 12
     REASON_NO_DATA = 13
     REASON_REPAIRED = 14
+    REASON_LAPPED = 15
 
 class ScopeCode(IntEnum):
     SCOPE_INSTRUMENT = 0
