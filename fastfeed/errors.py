@@ -21,6 +21,7 @@ this.
         |-- BusBusy                      STOP       PROCESS      pid
         |-- BusFull                      STOP       INSTRUMENT   instrument needed
         |-- BookNotLive                  NONE       INSTRUMENT   instrument state
+        |-- PositionLost (LookupError)   NONE       PROCESS      position expected
         `-- PublisherGone                NONE       PROCESS      since
 """
 
@@ -39,6 +40,7 @@ __all__ = [
     "LayoutMismatch",
     "MalformedFrame",
     "MalformedReply",
+    "PositionLost",
     "PublisherGone",
     "RateLimited",
     "Recovery",
@@ -340,6 +342,24 @@ class BookNotLive(BusError):
 
     def __str__(self) -> str:
         return f"book of {self.instrument} on bus {self.bus}: expected live, was {self.state}"
+
+
+class PositionLost(BusError, LookupError):
+    """A reader cannot start where it was told to; `position` as text, `expected` what it could be."""
+
+    recovery = Recovery.NONE
+    scope = Scope.PROCESS
+
+    def __init__(self, bus: str, position: str, expected: str) -> None:
+        super().__init__(bus, position, expected)
+        self.position = position
+        self.expected = expected
+
+    def __str__(self) -> str:
+        return (
+            f"position {self.position} is not on bus {self.bus}: expected {self.expected}; "
+            'start="oldest" goes on with what is there, and what lay between is lost'
+        )
 
 
 class PublisherGone(BusError):

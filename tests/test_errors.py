@@ -65,6 +65,11 @@ EXAMPLES = [
         errors.BookNotLive("demo", "okx:BTC/USDT", "stale"),
         "book of okx:BTC/USDT on bus demo: expected live, was stale",
     ),
+    (
+        errors.PositionLost("demo", "17:4096", "an offset from 65536 to 99968"),
+        "position 17:4096 is not on bus demo: expected an offset from 65536 to 99968; "
+        'start="oldest" goes on with what is there, and what lay between is lost',
+    ),
     (errors.PublisherGone("demo", 17), "publisher of bus demo is gone: its last heartbeat was at 17"),
 ]
 

@@ -231,7 +231,7 @@ def test_a_file_of_another_layout_is_refused_with_the_field(feed):
         data.seek(8)
         data.write((99).to_bytes(4, "little"))
         data.flush()
-        with pytest.raises(fastfeed.LayoutMismatch, match="layout_version: expected 2, was 99"):
+        with pytest.raises(fastfeed.LayoutMismatch, match="layout_version: expected 3, was 99"):
             fastfeed.open("books")
     os.truncate(file, 100)
     with pytest.raises(fastfeed.LayoutMismatch, match="size"):
