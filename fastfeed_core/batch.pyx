@@ -1,8 +1,8 @@
 """Rows gathered by kind, and numpy arrays made of them."""
 
-from cpython.bytearray cimport PyByteArray_FromStringAndSize
-from libc.stdint cimport int64_t, uint64_t
-from libc.stdlib cimport free, realloc
+cimport cython
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t, uint64_t, uintptr_t
 from libc.string cimport memcpy
 
 from fastfeed_core.records cimport (
@@ -28,13 +28,24 @@ from fastfeed_core.records cimport (
 from fastfeed_core import records
 from fastfeed_core.message import KINDS
 
+cdef enum:
+    #: arrays of a column that are kept: what the consumer still holds, what it gets next, and one to spare
+    POOL = 4
+    FIRST_ROWS = 256
+    #: bytes that an array may hold in vain; it is copied if its memory would waste more
+    SLACK = 65536
+
 cdef list _NAMES = [None] * KIND_COUNT
 for _name, _kind in KINDS.items():
     _NAMES[<int>_kind] = _name
 
 
 cdef class Batch:
-    """Columns that are filled from the ring and emptied into arrays; their memory is kept for the next batch."""
+    """Columns that are filled from the ring and handed over as arrays.
+
+    Arrays are views of larger ones that are kept: those that nobody looks at any more are filled again, for the page
+    faults of fresh memory cost more than filling it, and making an array more than slicing one.
+    """
 
     def __cinit__(self):
         self.columns[<int>KIND_BBO].size = 16 + sizeof(BboRecord)
@@ -45,39 +56,44 @@ cdef class Batch:
         self.columns[<int>KIND_TICKER].size = 16 + sizeof(TickerRecord)
         self.columns[<int>KIND_BAR].size = 16 + sizeof(BarRecord)
         self.columns[<int>KIND_LIQUIDATION].size = 16 + sizeof(LiquidationRecord)
-        self.levels.size = sizeof(LevelPair)
+        self.columns[<int>LEVELS].size = sizeof(LevelPair)
         self.dtypes = [None] * (KIND_COUNT + 1)
-
-    def __dealloc__(self):
-        cdef int i
-        for i in range(KIND_COUNT):
-            free(self.columns[i].rows)
-        free(self.levels.rows)
+        self.filling = [None] * (KIND_COUNT + 1)
+        self.pools = [[] for _ in range(KIND_COUNT + 1)]
 
     cdef void clear(self) noexcept nogil:
         cdef int i
-        for i in range(KIND_COUNT):
+        for i in range(KIND_COUNT + 1):
             self.columns[i].count = 0
-        self.levels.count = 0
+
+    cdef inline char* room(self, int column, int64_t rows) noexcept nogil:
+        """Room for more rows at the column's end; NULL if `grow` has to make it."""
+        cdef Column* c = &self.columns[column]
+        cdef int64_t at = c.count
+        if at + rows > c.capacity:
+            self.full = column
+            self.needed = at + rows
+            return NULL
+        c.count = at + rows
+        return c.rows + at * c.size
 
     cdef bint gather(self, const Head* head, int64_t length, uint64_t offset) noexcept nogil:
-        """Append a record; False without memory.
+        """Append a record; False if there is no room: nothing is appended then.
 
         It may be overwritten meanwhile: no size is taken from it that `length` does not cover. `head.kind` was found to
-        be one of ours by the caller, who may see another one than we do.
+        be one of ours by the caller, who may have seen another one than we do.
         """
         cdef int kind = head.kind
-        cdef Column* column
         cdef char* row
+        cdef char* pairs
         cdef int64_t n
         if kind >= KIND_COUNT or kind == 0:
             return True
-        column = &self.columns[kind]
-        row = _room(column, 1)
+        row = self.room(kind, 1)
         if row == NULL:
             return False
         (<uint64_t*>row)[0] = offset
-        (<int64_t*>row)[1] = self.levels.count
+        (<int64_t*>row)[1] = self.columns[<int>LEVELS].count
         row += 16
         # Sizes that the compiler knows are copied without a call.
         if kind == KIND_BBO:
@@ -89,52 +105,82 @@ cdef class Batch:
             n = min(<int64_t>((<LevelsRecord*>row).n_bids + (<LevelsRecord*>row).n_asks),
                     (length - <int64_t>sizeof(LevelsRecord)) // <int64_t>sizeof(LevelPair))
             if n > 0:
-                row = _room(&self.levels, n)
-                if row == NULL:
+                pairs = self.room(LEVELS, n)
+                if pairs == NULL:
+                    self.columns[kind].count -= 1
                     return False
-                memcpy(row, <const char*>head + sizeof(LevelsRecord), n * sizeof(LevelPair))
+                memcpy(pairs, <const char*>head + sizeof(LevelsRecord), n * sizeof(LevelPair))
         else:
-            memcpy(row, head, column.size - 16)
+            memcpy(row, head, self.columns[kind].size - 16)
         return True
 
-    cdef dict arrays(self):
-        cdef int kind
-        cdef Column* column
-        cdef dict out = {}
-        if self.frombuffer is None:
+    cdef int grow(self) except -1:
+        """Give the column that had no room a larger array, with its rows in it."""
+        cdef int i = self.full
+        cdef Column* c = &self.columns[i]
+        cdef int64_t capacity = max(FIRST_ROWS, self.largest[i])
+        cdef list pool = self.pools[i]
+        cdef Buffer buffer
+        if capacity < self.needed:
+            capacity = 2 * self.needed
+        if self.dtypes[i] is None:
             import numpy as np
 
-            self.frombuffer = np.frombuffer
-        for kind in range(1, KIND_COUNT):
-            column = &self.columns[kind]
-            if column.count:
-                if self.dtypes[kind] is None:
-                    self.dtypes[kind] = _batch_dtype(_NAMES[kind])
-                out[_NAMES[kind]] = _array(self.frombuffer, column, self.dtypes[kind])
-        if self.levels.count:
-            if self.dtypes[KIND_COUNT] is None:
-                self.dtypes[KIND_COUNT] = records.dtype("LevelPair")
-            out["levels"] = _array(self.frombuffer, &self.levels, self.dtypes[KIND_COUNT])
+            self.empty = np.empty
+            self.dtypes[i] = records.dtype("LevelPair") if i == LEVELS else _batch_dtype(_NAMES[i])
+        buffer = Buffer(self.empty(capacity, self.dtypes[i]))
+        if c.count:
+            memcpy(buffer.rows, c.rows, c.count * c.size)
+        if self.filling[i] is not None:
+            pool.remove(self.filling[i])
+        elif len(pool) == POOL:
+            del pool[0]
+        pool.append(buffer)
+        self.largest[i] = capacity
+        self.fill(i, buffer)
+        return 0
+
+    cdef int fill(self, int column, Buffer buffer) except -1:
+        self.filling[column] = buffer
+        self.columns[column].rows = NULL if buffer is None else buffer.rows
+        self.columns[column].capacity = 0 if buffer is None else buffer.capacity
+        return 0
+
+    cdef dict arrays(self):
+        cdef int i
+        cdef dict out = {}
+        for i in range(1, KIND_COUNT + 1):
+            if self.columns[i].count:
+                out["levels" if i == LEVELS else _NAMES[i]] = self.hand_over(i)
         return out
 
+    cdef object hand_over(self, int column):
+        """The column's rows as an array that no later batch touches."""
+        cdef Column* c = &self.columns[column]
+        cdef Buffer buffer = self.filling[column]
+        cdef Buffer each
+        array = buffer.array[:c.count]
+        if c.capacity * c.size > 2 * c.count * c.size + SLACK:
+            return array.copy()
+        self.fill(column, None)
+        for each in self.pools[column]:
+            if each.is_free() and each.capacity > self.columns[column].capacity:
+                self.fill(column, each)
+        return array
 
-cdef object _array(frombuffer, const Column* column, dtype):
-    """An array with memory of its own: of the size that it needs, and untouched by the next batch."""
-    return frombuffer(PyByteArray_FromStringAndSize(column.rows, column.count * column.size), dtype)
 
+@cython.final
+cdef class Buffer:
+    """The memory of an array."""
 
-cdef inline char* _room(Column* column, int64_t rows) noexcept nogil:
-    """Room for more rows at the column's end; NULL without memory."""
-    cdef char* memory
-    cdef int64_t at = column.count
-    if at + rows > column.capacity:
-        memory = <char*>realloc(column.rows, 2 * (at + rows + 32) * column.size)
-        if memory == NULL:
-            return NULL
-        column.rows = memory
-        column.capacity = 2 * (at + rows + 32)
-    column.count = at + rows
-    return column.rows + at * column.size
+    def __cinit__(self, array):
+        self.array = array
+        self.rows = <char*><uintptr_t>array.__array_interface__["data"][0]
+        self.capacity = len(array)
+
+    cdef bint is_free(self):
+        """Whether nobody else holds the array, or a view of it: numpy has all views refer to the array itself."""
+        return (<PyObject*>self.array).ob_refcnt == 1
 
 
 def _batch_dtype(name):

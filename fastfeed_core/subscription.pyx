@@ -4,7 +4,7 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from fastfeed_core.attach cimport BusMap
-from fastfeed_core.batch cimport KIND_COUNT, Batch, Column
+from fastfeed_core.batch cimport KIND_COUNT, LEVELS, Batch, Column
 from fastfeed_core.follower cimport UNKNOWN, WANTED, Follower
 from fastfeed_core.message cimport Event, make_event, make_levels, make_status_event
 from fastfeed_core.records cimport (
@@ -32,10 +32,10 @@ from fastfeed_core.wake cimport ff_realtime
 from fastfeed_core.message import KINDS
 
 cdef enum:
-    #: besides a length, FF_EMPTY and FF_LAPPED: an instrument to look up, many records stepped over, no memory
+    #: besides a length, FF_EMPTY and FF_LAPPED: an instrument to look up, many records stepped over, no room in a batch
     FOUND_UNKNOWN = -2
     FOUND_LATER = -3
-    FOUND_NO_MEMORY = -4
+    FOUND_NO_ROOM = -4
     #: records that are stepped over with the GIL held
     SKIP_WITH_GIL = 64
     #: records that are validated together
@@ -247,9 +247,9 @@ cdef class Subscription(Follower):
                     state = self.run(&left)
                     if state != 0:
                         break
-            if state == FOUND_NO_MEMORY:
-                raise MemoryError
-            if state == FOUND_UNKNOWN:
+            if state == FOUND_NO_ROOM:
+                self.gathered.grow()
+            elif state == FOUND_UNKNOWN:
                 self.meet()
             elif state == FF_LAPPED:
                 self.lapped()
@@ -267,15 +267,14 @@ cdef class Subscription(Follower):
         cdef const ff_head* head = NULL
         cdef uint64_t position = self.ring.position
         cdef uint64_t count = self.ring.count
-        cdef int64_t[KIND_COUNT + 1] before
+        cdef int64_t[LEVELS + 1] before
         cdef int64_t taken = 0
         cdef int64_t length = 0
         cdef int64_t result = 0
         cdef int verdict
         cdef int i, _i
-        for i in range(KIND_COUNT):
+        for i in range(LEVELS + 1):
             before[i] = self.gathered.columns[i].count
-        before[KIND_COUNT] = self.gathered.levels.count
         for _i in range(RUN):
             length = ff_ring_peek(&self.ring, &head)
             if length <= 0:
@@ -284,7 +283,7 @@ cdef class Subscription(Follower):
             verdict = self.verdict(head.kind, (<const Head*>head).instrument)
             if verdict == WANTED:
                 if not self.gathered.gather(<const Head*>head, length, self.ring.position):
-                    result = FOUND_NO_MEMORY
+                    result = FOUND_NO_ROOM
                     break
                 taken += 1
             elif verdict == UNKNOWN:
@@ -295,9 +294,8 @@ cdef class Subscription(Follower):
                 break
         if result == FF_LAPPED or not ff_ring_valid(&self.ring, position):
             # The run's first record may be gone, and with it whatever was read behind it: all of it is lost.
-            for i in range(KIND_COUNT):
+            for i in range(LEVELS + 1):
                 self.gathered.columns[i].count = before[i]
-            self.gathered.levels.count = before[KIND_COUNT]
             self.ring.position = position
             self.ring.count = count
             return FF_LAPPED
