@@ -279,6 +279,11 @@ cdef class BusMap:
         return out
 
     @property
+    def has_bell(self):
+        """True if the feed can be asked for wake-ups from here; else blocking readers look every millisecond."""
+        return self.bell != NULL
+
+    @property
     def readers_path(self):
         """Path of the readers' file; empty for a private bus."""
         return bus.path(self.name, "readers", self.folder) if self._fd >= 0 else ""

@@ -36,6 +36,7 @@ def shm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def pytest_addoption(parser):
     parser.addoption("--sequences", type=int, default=20, help="random sequences of faults for each venue")
+    parser.addoption("--wakes", type=int, default=20_000, help="records that race with a reader going to sleep")
     parser.addoption("--clients", action="store_true", help="also other people's clients against the simulator")
 
 
