@@ -13,7 +13,7 @@ from typing import Literal
 from fastfeed.book import Book, Books
 from fastfeed.errors import BusNotFound, LayoutMismatch, did_you_mean
 from fastfeed.instrument import Instrument
-from fastfeed.reader import LOOK_EVERY_S, Reader, Wait
+from fastfeed.reader import LOOK_EVERY_S, Conflated, Reader, Wait
 from fastfeed.rows import read_instrument, with_status
 from fastfeed_core.attach import BusMap, Mismatch
 from fastfeed_core.message import Position
@@ -117,22 +117,52 @@ class Bus:
         kinds: Iterable[str] | None = None,
         start: Literal["now", "oldest"] | Position = "now",
         wait: Wait = "block",
+        label: str | None = None,
+        latency: bool = False,
     ) -> Reader:
         """Return a reader of the bus's events.
 
         Parameters
         ----------
         instruments : names to deliver; None: all
-        kinds : of bbo, trade, delta, snapshot, status; None: all
+        kinds : of bbo, trade, delta, snapshot, ticker, bar, liquidation, status; None: all
         start : "now", "oldest" (all that the ring still holds) or a position of this generation
         wait : how an iteration waits: "block" sleeps, "yield" looks between turns of others, "spin" keeps its core
+        label : what `fastfeed status` calls the reader; None: the program's name
+        latency : count the time from publish to read for `fastfeed status`; costs a clock read an event, or a batch
 
         Raises
         ------
-        LookupError : the ring does not hold that position any more
+        PositionLost : the ring does not hold that position any more, or it is of another generation; a LookupError
         ValueError : an unknown kind or way to wait, or no record starts at that position
         """
-        return Reader(self, instruments, kinds, start, wait)
+        return Reader(self, instruments, kinds, start, wait, label, latency)
+
+    def conflated(
+        self,
+        instruments: Iterable[str] | None = None,
+        kinds: Iterable[str] = ("book", "bbo", "ticker"),
+        levels: int = 5,
+        start: Literal["now", "oldest"] = "oldest",
+        wait: Wait = "block",
+        label: str | None = None,
+        latency: bool = False,
+    ) -> Conflated:
+        """Return a reader that yields only what is newest of each instrument and kind, for those who may be slow.
+
+        Parameters
+        ----------
+        instruments : names to deliver; None: all
+        kinds : of book (the best levels, from the book's cell), bbo, trade (the last one), ticker
+        levels : of a side of a book, 1 to what the bus publishes (25 unless configured)
+        start : "oldest" begins with the newest of what the ring still holds; "now" with the books, then what changes
+        wait, label, latency : as for `reader`
+
+        Raises
+        ------
+        ValueError : an unknown kind, start or way to wait, or levels out of range
+        """
+        return Conflated(self, instruments, kinds, levels, start, wait, label, latency)
 
     def _load_rows(self) -> None:
         for index in range(len(self._rows), self._map.count):

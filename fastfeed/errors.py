@@ -22,6 +22,7 @@ this.
         |-- BusFull                      STOP       INSTRUMENT   instrument needed
         |-- BookNotLive                  NONE       INSTRUMENT   instrument state
         |-- BookUnstable                 BACKOFF    INSTRUMENT   instrument reason
+        |-- PositionLost (LookupError)   NONE       PROCESS      position expected
         `-- PublisherGone                NONE       PROCESS      since
 """
 
@@ -41,6 +42,7 @@ __all__ = [
     "LayoutMismatch",
     "MalformedFrame",
     "MalformedReply",
+    "PositionLost",
     "PublisherGone",
     "RateLimited",
     "Recovery",
@@ -361,6 +363,24 @@ class BookUnstable(BusError):
 
     def __str__(self) -> str:
         return f"no consistent copy of the book of {self.instrument} on bus {self.bus}: {self.reason}"
+
+
+class PositionLost(BusError, LookupError):
+    """A reader cannot start where it was told to; `position` as text, `expected` what it could be."""
+
+    recovery = Recovery.NONE
+    scope = Scope.PROCESS
+
+    def __init__(self, bus: str, position: str, expected: str) -> None:
+        super().__init__(bus, position, expected)
+        self.position = position
+        self.expected = expected
+
+    def __str__(self) -> str:
+        return (
+            f"position {self.position} is not on bus {self.bus}: expected {self.expected}; "
+            'start="oldest" goes on with what is there, and what lay between is lost'
+        )
 
 
 class PublisherGone(BusError):

@@ -2,8 +2,9 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from fastfeed_core.records cimport BusHeader, BusLive, ConnectionRow, InstrumentRow, ReaderRow, State
+from fastfeed_core.records cimport BusHeader, BusLive, ConnectionRow, InstrumentRow, State
 from fastfeed_core.ring cimport ff_ring_control, ff_ring_reader
+from fastfeed_core.wake cimport ff_bell
 
 
 cdef class BusMap:
@@ -11,11 +12,9 @@ cdef class BusMap:
     cdef const BusLive* live
     cdef const char* base
     cdef const ff_ring_control* control
-    cdef uint32_t* sleepers
+    cdef ff_bell* bell              # NULL: the feed cannot be asked for wake-ups
     cdef object _map
-    cdef object _readers_map
     cdef const unsigned char[::1] _view
-    cdef unsigned char[::1] _readers_view
     cdef int _fd
     cdef object _inode
     cdef readonly str name

@@ -20,9 +20,10 @@ from fastfeed_core.records cimport (
     LatencyHead,
 )
 from fastfeed_core.ring cimport FF_BLOCKS, ff_ring_attach
-from fastfeed_core.wake cimport ff_monotonic
+from fastfeed_core.wake cimport ff_bell_attach, ff_bell_detach, ff_monotonic
 
 from fastfeed_core import bus, records
+from fastfeed_core.readers import list_rows
 
 cdef enum:
     LIVE_OFFSET = 512
@@ -107,7 +108,7 @@ cdef class BusMap:
             self._map = mmap.mmap(self._fd, found.st_size, prot=mmap.PROT_READ)
             self._view = self._map
             self._point()
-            self._map_readers()
+            self.bell = ff_bell_attach(self.header.bell, self.header.generation)
         except BaseException:
             os.close(self._fd)
             self._fd = -1
@@ -153,19 +154,8 @@ cdef class BusMap:
         if end > size:
             raise Mismatch(field, f"an end at or below {size}", end)
 
-    def _map_readers(self):
-        try:
-            fd = os.open(bus.path(self.name, "readers", self.folder), os.O_RDWR | os.O_CLOEXEC)
-        except (FileNotFoundError, PermissionError):
-            return                          # no wake-ups: a blocking reader falls back to its timeout
-        try:
-            self._readers_map = mmap.mmap(fd, os.fstat(fd).st_size)
-            self._readers_view = self._readers_map
-            self.sleepers = <uint32_t*>&self._readers_view[0]
-        finally:
-            os.close(fd)
-
     def __dealloc__(self):
+        ff_bell_detach(self.bell)
         if self._fd >= 0:
             os.close(self._fd)
 
@@ -361,6 +351,20 @@ cdef class BusMap:
                 "lead_sum": r.lead_sum, "lead_max": r.lead_max, **_latency(<const LatencyHead*>(r + 1)),
             })
         return out
+
+    @property
+    def has_bell(self):
+        """True if the feed can be asked for wake-ups from here; else blocking readers look every millisecond."""
+        return self.bell != NULL
+
+    @property
+    def readers_path(self):
+        """Path of the readers' file; empty for a private bus."""
+        return bus.path(self.name, "readers", self.folder) if self._fd >= 0 else ""
+
+    def readers(self):
+        """Return what the living readers of this generation say of themselves, as dicts (see `readers.list_rows`)."""
+        return [row for row in list_rows(self.readers_path) if row["generation"] == self.generation]
 
 
 cdef dict _latency(const LatencyHead* at):

@@ -5,11 +5,9 @@ from libc.stdint cimport uint32_t
 from fastfeed_core.book cimport Book
 from fastfeed_core.publish cimport Publication, Publisher
 from fastfeed_core.records cimport BusHeader, ConnectionRow, LatencyHead
+from fastfeed_core.wake cimport ff_bell
 
 cdef enum:
-    #: the readers' file: this much with the sleepers' flag, then a row for each reader
-    READERS_HEAD = 128
-    READER_ROWS = 64
     #: connections that a bus has rows for
     CONNECTIONS = 4096
 
@@ -19,9 +17,8 @@ cdef class BusWriter:
     cdef BusHeader* header
     cdef char* base
     cdef object _map
-    cdef object _readers_map
+    cdef ff_bell* bell
     cdef unsigned char[::1] _view
-    cdef unsigned char[::1] _readers_view
     cdef int _fd
     cdef int _lock_fd
     cdef readonly str name

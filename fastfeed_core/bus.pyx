@@ -1,10 +1,11 @@
 """The files of a bus: their names, their layout, and the one process that writes them.
 
 Three files in one folder of the system's shared memory: `fastfeed.NAME.lock`, held by the feed for as long as it lives;
-`fastfeed.NAME.data`, which readers map read-only; `fastfeed.NAME.readers`, which readers may write and the feed never
-trusts. The data file is built under another name and renamed when it is ready, so that a reader never sees half of one
-and a new generation never touches memory that others have mapped. The feed holds a lock on the data file too: a reader
-that can take it knows that the feed is dead, however it died.
+`fastfeed.NAME.data`, which readers map read-only; `fastfeed.NAME.readers`, in which readers say how far they are and
+which the feed never opens again. The data file is built under another name and renamed when it is ready, so that a
+reader never sees half of one and a new generation never touches memory that others have mapped. The feed holds a lock
+on the data file too: a reader that can take it knows that the feed is dead, however it died. All that the feed sees of
+its readers is the bell (`wake.h`), a flag in a segment that nobody can cut short.
 """
 
 import errno
@@ -15,6 +16,7 @@ import time
 
 from fastfeed_core import records
 from fastfeed_core.files import allocate, folder, make, path, remove, same_file, share, take_lock
+from fastfeed_core.readers import create_rows
 from fastfeed_core.room import NoRoom, require
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -41,7 +43,7 @@ from fastfeed_core.records cimport (
     TopHead,
 )
 from fastfeed_core.ring cimport FF_LINE, ff_max_record, ff_ring_control, ff_ring_init
-from fastfeed_core.wake cimport ff_monotonic, ff_wake
+from fastfeed_core.wake cimport ff_bell_create, ff_bell_detach, ff_monotonic, ff_wake
 
 cdef enum:
     LIVE_OFFSET = 512           # of BusLive inside of the header page
@@ -115,7 +117,7 @@ def needs(*, uint64_t ring, uint64_t instruments, uint64_t top, uint64_t levels,
     cdef BusHeader h
     cdef uint64_t start = _plan(&h, len(records.description()), ring, instruments, top, levels, huge_pages)
     return {
-        "start": start + READERS_HEAD + READER_ROWS * 128,
+        "start": start,
         "ring": ring,
         "tops": instruments * h.cells_stride,
         "rows": instruments * h.instruments_stride,
@@ -184,6 +186,7 @@ cdef class BusWriter:
         plan.pid = os.getpid()
         plan.pid_start = process_start(os.getpid())
         plan.created = time.time_ns()
+        plan.bell = -1
         if self.name is None:
             self._fd = os.memfd_create("fastfeed") if hasattr(os, "memfd_create") else _unnamed()
             self._fill(&plan, description)
@@ -191,13 +194,12 @@ cdef class BusWriter:
             return
         # A full shared memory is an error here and now, never a signal later: what is touched was allocated before.
         data = path(self.name, "data", self.folder)
-        size = start + READERS_HEAD + READER_ROWS * 128
         try:
-            require(size, self.folder)
+            require(start, self.folder)
         except NoRoom:
             # What a dead feed left gives way; whoever reads it keeps his mapping, and the memory.
             remove(self.name, self.folder, but_lock=True)
-            require(size, self.folder)
+            require(start, self.folder)
         self._fd, building = make(data)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -246,22 +248,11 @@ cdef class BusWriter:
         return 0
 
     def _create_readers(self, group):
-        """A new generation has a new readers' file: old readers keep theirs and notice."""
-        size = READERS_HEAD + READER_ROWS * 128
-        readers = path(self.name, "readers", self.folder)
-        fd, building = make(readers)
-        try:
-            allocate(fd, 0, size)
-            share(fd, group, 0o660)
-            self._readers_map = mmap.mmap(fd, size)
-            self._readers_view = self._readers_map
-            self.publisher.sleepers = <uint32_t*>&self._readers_view[0]
-            os.rename(building, readers)
-        except BaseException:
-            os.unlink(building)
-            raise
-        finally:
-            os.close(fd)
+        """A new generation has a new readers' file and a new bell: old readers keep theirs and notice."""
+        create_rows(path(self.name, "readers", self.folder), group)
+        self.bell = ff_bell_create(-1 if group is None else group, self.header.generation, &self.header.bell)
+        if self.bell != NULL:
+            self.publisher.sleepers = &self.bell.sleepers
 
     def _give_up(self):
         """A start that failed leaves nothing, except what a dead feed left: its readers may still look at that."""
@@ -468,6 +459,7 @@ cdef class BusWriter:
         self._abandon()
 
     def __dealloc__(self):
+        ff_bell_detach(self.bell)
         if self._fd >= 0:
             os.close(self._fd)
         if self._lock_fd >= 0:

@@ -18,7 +18,6 @@ cdef class InstrumentRef:
     cdef readonly str name
     cdef readonly int px_exp
     cdef readonly int sz_exp
-    cdef readonly bint wanted
 
 cdef object to_price(int64_t mantissa, int exponent)
 
@@ -61,8 +60,16 @@ cdef class Levels(Event):
     cdef int64_t _prev_sequence
     cdef int64_t _complete_bid_px
     cdef int64_t _complete_ask_px
-    cdef bytes _bids
-    cdef bytes _asks
+    cdef bytes _pairs               # n_bids pairs of bids, then those of the asks
+    cdef Py_ssize_t _n_bids
+
+
+cdef class BookTop(Event):
+    cdef readonly str state
+    cdef int64_t _complete_bid_px
+    cdef int64_t _complete_ask_px
+    cdef bytes _pairs               # n_bids pairs of bids, then those of the asks
+    cdef Py_ssize_t _n_bids
 
 
 cdef class Status(Event):
@@ -73,6 +80,6 @@ cdef class Status(Event):
     cdef readonly object received
     cdef readonly object instrument_status
 
-cdef Event make_event(const char* record, uint64_t offset, uint64_t generation, InstrumentRef ref)
-cdef Levels make_levels(const LevelsRecord* record, uint64_t offset, uint64_t generation, InstrumentRef ref,
-                        bytes bids, bytes asks)
+cdef Event make_event(const Head* head)
+cdef Status make_status_event(const StatusRecord* record)
+cdef Levels make_levels(const LevelsRecord* record, bytes pairs, Py_ssize_t n_bids)

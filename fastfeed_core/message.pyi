@@ -9,26 +9,35 @@ SCOPES: tuple[str, ...]
 REASONS: tuple[str, ...]
 INSTRUMENT_STATUSES: tuple[str, ...]
 
-class Position(NamedTuple):
+class _Position(NamedTuple):
     generation: int
     offset: int
 
+class Position(_Position):
+    @classmethod
+    def parse(cls, text: str) -> Position: ...
+
+class Lag(NamedTuple):
+    records: int
+    bytes: int
+    ns: int
+
 @disjoint_base
 class InstrumentRef:
-    def __init__(self, name: str, px_exp: int, sz_exp: int, wanted: bool = True) -> None: ...
+    def __init__(self, name: str, px_exp: int, sz_exp: int) -> None: ...
     @property
     def name(self) -> str: ...
     @property
     def px_exp(self) -> int: ...
     @property
     def sz_exp(self) -> int: ...
-    @property
-    def wanted(self) -> bool: ...
 
 @disjoint_base
 class Event:
     @property
-    def kind(self) -> Literal["bbo", "trade", "delta", "snapshot", "status", "ticker", "bar", "liquidation"]: ...
+    def kind(
+        self,
+    ) -> Literal["bbo", "trade", "delta", "snapshot", "status", "ticker", "bar", "liquidation", "book"]: ...
     @property
     def name(self) -> str | None: ...
     @property
@@ -169,6 +178,29 @@ class Levels(Event):
     def ask_mantissas(self) -> list[tuple[int, int]]: ...
     @property
     def prev_sequence(self) -> int | None: ...
+    @property
+    def complete_to(self) -> tuple[float | None, float | None]: ...
+
+@disjoint_base
+class BookTop(Event):
+    @property
+    def kind(self) -> Literal["book"]: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def state(self) -> Literal["syncing", "live", "stale"]: ...
+    @property
+    def bids(self) -> list[tuple[float, float]]: ...
+    @property
+    def asks(self) -> list[tuple[float, float]]: ...
+    @property
+    def bid_mantissas(self) -> list[tuple[int, int]]: ...
+    @property
+    def ask_mantissas(self) -> list[tuple[int, int]]: ...
+    @property
+    def ts_recv(self) -> int | None: ...  # type: ignore[override]
+    @property
+    def ts_publish(self) -> int | None: ...  # type: ignore[override]
     @property
     def complete_to(self) -> tuple[float | None, float | None]: ...
 

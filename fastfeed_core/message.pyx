@@ -8,6 +8,7 @@ from collections import namedtuple
 from decimal import Decimal
 from uuid import UUID
 
+cimport cython
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
@@ -34,24 +35,44 @@ KINDS = {
 STATES = ("syncing", "live", "stale")
 SCOPES = ("instrument", "connection", "bus")
 REASONS = ("", "subscribed", "snapshot", "gap", "disconnected", "malformed", "buffer full", "stopped", "connected",
-           "refused", "instrument", "venue reset", "restarted", "no data", "repaired", "crossed")
+           "refused", "instrument", "venue reset", "restarted", "no data", "repaired", "crossed", "lapped")
 #: words for the state of trading; rows and records hold the index: append only
 INSTRUMENT_STATUSES = ("unknown", "trading", "cancel_only", "halted", "pending", "closed")
 
 cdef tuple _NAMES = (None, "bbo", "trade", "delta", "snapshot", "status", "ticker", "bar", "liquidation")
 
-Position = namedtuple("Position", ["generation", "offset"], module="fastfeed_core.message")
-Position.__doc__ = "A place in the ring of one generation of a bus; greater is later."
+
+class Position(namedtuple("Position", ["generation", "offset"])):
+    """A place in the ring of one generation of a bus; greater is later.
+
+    `str(position)` is a short text to keep, and `Position.parse(text)` makes it a position again.
+    """
+
+    __slots__ = ()
+
+    def __str__(self):
+        return f"{self.generation}:{self.offset}"
+
+    @classmethod
+    def parse(cls, text):
+        """Return the position that `str` made `text` of; ValueError if it is none."""
+        generation, colon, offset = text.partition(":")
+        if not (colon and generation.isascii() and generation.isdigit() and offset.isascii() and offset.isdigit()):
+            raise ValueError(f"expected a position as in 1767225600000:4096, was {text!r}")
+        return cls(int(generation), int(offset))
+
+
+Lag = namedtuple("Lag", ["records", "bytes", "ns"], module="fastfeed_core.message")
+Lag.__doc__ = """How far a reader is behind: records and bytes up to the tail, and the age of its next record in ns."""
 
 
 cdef class InstrumentRef:
     """What events need to know of their instrument."""
 
-    def __init__(self, str name not None, int px_exp, int sz_exp, bint wanted=True):
+    def __init__(self, str name not None, int px_exp, int sz_exp):
         self.name = name
         self.px_exp = px_exp
         self.sz_exp = sz_exp
-        self.wanted = wanted
 
 
 cdef object to_price(int64_t mantissa, int exponent):
@@ -71,6 +92,8 @@ cdef inline object _optional(int64_t value):
     return None if value == ABSENT else value
 
 
+# Events refer to strings, numbers and their instrument: no cycle can go through them, and untracked ones are cheaper.
+@cython.no_gc
 cdef class Event:
     """What all events have; times are ns since the epoch."""
 
@@ -135,6 +158,7 @@ cdef class Event:
         return {}
 
 
+@cython.no_gc
 cdef class Bbo(Event):
     """The best bid and ask; a side without a quote has None as price and 0 as size."""
 
@@ -188,6 +212,7 @@ cdef class Bbo(Event):
                 "derived": self.derived}
 
 
+@cython.no_gc
 cdef class Trade(Event):
     """A trade, or the venue's aggregate of several at one price."""
 
@@ -233,6 +258,7 @@ cdef class Trade(Event):
         return {"price": self.price, "size": self.size, "side": self.side, "trade_id": self.trade_id}
 
 
+@cython.no_gc
 cdef class Ticker(Event):
     """The venue's statistics as last known; what it never gave is None."""
 
@@ -287,6 +313,7 @@ cdef class Ticker(Event):
                 "next_funding_time": self.next_funding_time, "volume": self.volume}
 
 
+@cython.no_gc
 cdef class Bar(Event):
     """Open, high, low, close and volume of an interval, so far or for good."""
 
@@ -335,6 +362,7 @@ cdef class Bar(Event):
                 "low": self.low, "close": self.close, "volume": self.volume, "closed": self.closed}
 
 
+@cython.no_gc
 cdef class Liquidation(Event):
     """A forced order of the venue, as far as the venue tells of them."""
 
@@ -367,43 +395,48 @@ cdef class Liquidation(Event):
         return {"price": self.price, "size": self.size, "side": self.side}
 
 
-cdef list _pairs(bytes raw, int px_exp, int sz_exp):
-    cdef const LevelPair* pair = <const LevelPair*><const char*>raw
+cdef list _levels(bytes pairs, Py_ssize_t first, Py_ssize_t last, InstrumentRef ref):
+    cdef const LevelPair* pair = <const LevelPair*><const char*>pairs
     cdef Py_ssize_t i
     cdef list out = []
-    for i in range(len(raw) // <Py_ssize_t>sizeof(LevelPair)):
-        out.append((to_price(pair[i].px, px_exp), to_price(pair[i].sz, sz_exp)))
+    for i in range(first, last):
+        out.append((to_price(pair[i].px, ref.px_exp), to_price(pair[i].sz, ref.sz_exp)))
     return out
 
 
-cdef list _mantissas(bytes raw):
-    cdef const LevelPair* pair = <const LevelPair*><const char*>raw
+cdef list _mantissas(bytes pairs, Py_ssize_t first, Py_ssize_t last):
+    cdef const LevelPair* pair = <const LevelPair*><const char*>pairs
     cdef Py_ssize_t i
-    return [(pair[i].px, pair[i].sz) for i in range(len(raw) // <Py_ssize_t>sizeof(LevelPair))]
+    return [(pair[i].px, pair[i].sz) for i in range(first, last)]
 
 
+cdef inline Py_ssize_t _count(bytes pairs):
+    return len(pairs) // <Py_ssize_t>sizeof(LevelPair)
+
+
+@cython.no_gc
 cdef class Levels(Event):
     """A delta (size 0 removes the level) or a snapshot (replaces the book)."""
 
     @property
     def bids(self):
         """[(price, size)] in the venue's order."""
-        return _pairs(self._bids, self.ref.px_exp, self.ref.sz_exp)
+        return _levels(self._pairs, 0, self._n_bids, self.ref)
 
     @property
     def asks(self):
         """[(price, size)] in the venue's order."""
-        return _pairs(self._asks, self.ref.px_exp, self.ref.sz_exp)
+        return _levels(self._pairs, self._n_bids, _count(self._pairs), self.ref)
 
     @property
     def bid_mantissas(self):
         """[(px, sz)] of the bids."""
-        return _mantissas(self._bids)
+        return _mantissas(self._pairs, 0, self._n_bids)
 
     @property
     def ask_mantissas(self):
         """[(px, sz)] of the asks."""
-        return _mantissas(self._asks)
+        return _mantissas(self._pairs, self._n_bids, _count(self._pairs))
 
     @property
     def prev_sequence(self):
@@ -419,6 +452,59 @@ cdef class Levels(Event):
         return {"bids": self.bids, "asks": self.asks, "prev_sequence": self.prev_sequence}
 
 
+@cython.no_gc
+cdef class BookTop(Event):
+    """The best levels of a book as they are now, from a reader that yields the newest only.
+
+    Its times are those of the book's last change, its position the place in the ring up to which the levels have
+    everything.
+    """
+
+    @property
+    def kind(self):
+        """book."""
+        return "book"
+
+    @property
+    def bids(self):
+        """[(price, size)], best first."""
+        return _levels(self._pairs, 0, self._n_bids, self.ref)
+
+    @property
+    def asks(self):
+        """[(price, size)], best first."""
+        return _levels(self._pairs, self._n_bids, _count(self._pairs), self.ref)
+
+    @property
+    def bid_mantissas(self):
+        """[(px, sz)] of the bids."""
+        return _mantissas(self._pairs, 0, self._n_bids)
+
+    @property
+    def ask_mantissas(self):
+        """[(px, sz)] of the asks."""
+        return _mantissas(self._pairs, self._n_bids, _count(self._pairs))
+
+    @property
+    def ts_recv(self):
+        """When the socket was read that brought the last change; None before the first."""
+        return _optional(self.head.ts_recv)
+
+    @property
+    def ts_publish(self):
+        """When the last change was committed to the ring; None before the first."""
+        return _optional(self.head.ts_publish)
+
+    @property
+    def complete_to(self):
+        """Worst (bid, ask) price down to which the book is known whole; None: the whole side."""
+        return to_price(self._complete_bid_px, self.ref.px_exp), to_price(self._complete_ask_px, self.ref.px_exp)
+
+    def _fields(self):
+        return {"state": self.state, "bids": self.bids, "asks": self.asks}
+
+
+@cython.no_gc
 cdef class Status(Event):
     """A change of state of an instrument's book, of a connection or of the bus, and its reason."""
 
@@ -427,80 +513,83 @@ cdef class Status(Event):
                 "received": self.received, "instrument_status": self.instrument_status}
 
 
-cdef Event make_event(const char* record, uint64_t offset, uint64_t generation, InstrumentRef ref):
-    """An event of a record of one fragment that is no LevelsRecord; None for a kind that this code does not know."""
-    cdef const Head* head = <const Head*>record
+cdef Event make_event(const Head* head):
+    """An event of a record of one of the kinds whose records have one size; None for another kind.
+
+    The record may be overwritten meanwhile: whatever its bytes are, they are copied and not looked at. Where it stands,
+    and what it is about, is for the caller to add when it has found the copy good.
+    """
     cdef const BboRecord* bbo
     cdef const TradeRecord* trade
-    cdef const StatusRecord* status
     cdef Bbo quote
     cdef Trade deal
-    cdef Status change
     cdef Ticker ticker
     cdef Bar bar
     cdef Liquidation liquidation
-    cdef Event event
-    if head.kind == KIND_BBO:
-        bbo = <const BboRecord*>record
+    cdef int kind = head.kind
+    if kind == KIND_BBO:
+        bbo = <const BboRecord*>head
         quote = Bbo.__new__(Bbo)
+        quote.head = head[0]
         quote._bid_px = bbo.bid_px
         quote._bid_sz = bbo.bid_sz
         quote._ask_px = bbo.ask_px
         quote._ask_sz = bbo.ask_sz
-        event = quote
-    elif head.kind == KIND_TRADE:
-        trade = <const TradeRecord*>record
+        return quote
+    if kind == KIND_TRADE:
+        trade = <const TradeRecord*>head
         deal = Trade.__new__(Trade)
+        deal.head = head[0]
         deal._px = trade.px
         deal._sz = trade.sz
         memcpy(deal._id, trade.trade_id, 16)
         deal._id_kind = trade.id_kind
         deal._side = trade.side
-        event = deal
-    elif head.kind == KIND_STATUS:
-        status = <const StatusRecord*>record
-        change = Status.__new__(Status)
-        change.scope = SCOPES[status.scope]
-        change.state = STATES[status.state]
-        change.reason = REASONS[status.reason]
-        change.expected = _optional(status.expected)
-        change.received = _optional(status.received)
-        if status.reason == REASON_INSTRUMENT:
-            change.instrument_status = INSTRUMENT_STATUSES[status.instrument_status]
-        event = change
-    elif head.kind == KIND_TICKER:
+        return deal
+    if kind == KIND_TICKER:
         ticker = Ticker.__new__(Ticker)
-        ticker.record = (<const TickerRecord*>record)[0]
-        event = ticker
-    elif head.kind == KIND_BAR:
+        ticker.head = head[0]
+        ticker.record = (<const TickerRecord*>head)[0]
+        return ticker
+    if kind == KIND_BAR:
         bar = Bar.__new__(Bar)
-        bar.record = (<const BarRecord*>record)[0]
-        event = bar
-    elif head.kind == KIND_LIQUIDATION:
+        bar.head = head[0]
+        bar.record = (<const BarRecord*>head)[0]
+        return bar
+    if kind == KIND_LIQUIDATION:
         liquidation = Liquidation.__new__(Liquidation)
-        liquidation.record = (<const LiquidationRecord*>record)[0]
-        event = liquidation
-    else:
-        return None
-    event.head = head[0]
-    event.offset = offset
-    event.generation = generation
-    event.ref = ref
+        liquidation.head = head[0]
+        liquidation.record = (<const LiquidationRecord*>head)[0]
+        return liquidation
+    return None
+
+
+cdef Status make_status_event(const StatusRecord* record):
+    """An event of a status record that was found good; a word that this code does not know is empty."""
+    cdef Status event = Status.__new__(Status)
+    event.head = record.head
+    event.scope = _word(SCOPES, record.scope)
+    event.state = _word(STATES, record.state)
+    event.reason = _word(REASONS, record.reason)
+    event.expected = _optional(record.expected)
+    event.received = _optional(record.received)
+    if record.reason == REASON_INSTRUMENT:
+        event.instrument_status = _word(INSTRUMENT_STATUSES, record.instrument_status)
     return event
 
 
-cdef Levels make_levels(const LevelsRecord* record, uint64_t offset, uint64_t generation, InstrumentRef ref,
-                        bytes bids, bytes asks):
+cdef str _word(tuple words, int index):
+    return words[index] if index < len(words) else ""
+
+
+cdef Levels make_levels(const LevelsRecord* record, bytes pairs, Py_ssize_t n_bids):
     cdef Levels event = Levels.__new__(Levels)
     event.head = record.head
-    event.offset = offset
-    event.generation = generation
-    event.ref = ref
     event._prev_sequence = record.prev_sequence
     event._complete_bid_px = record.complete_bid_px
     event._complete_ask_px = record.complete_ask_px
-    event._bids = bids
-    event._asks = asks
+    event._pairs = pairs
+    event._n_bids = n_bids
     return event
 
 

@@ -40,7 +40,7 @@ cdef struct Publication:
 cdef struct Publisher:
     ff_ring_writer ring
     BusLive* live
-    uint32_t* sleepers              # in the readers' file; never trusted
+    uint32_t* sleepers              # of the bell, which readers may write: never trusted
     InstrumentRow* rows
     char* cells
     uint64_t cells_stride

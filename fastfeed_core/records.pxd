@@ -70,6 +70,8 @@ cpdef enum Reason:
     REASON_REPAIRED = 14
     #: the best bid has come to lie above the best ask
     REASON_CROSSED = 15
+    #: said by a reader alone: it was overtaken, and values that it showed may be old
+    REASON_LAPPED = 16
 
 cpdef enum ScopeCode:
     SCOPE_INSTRUMENT = 0
@@ -179,6 +181,7 @@ cdef struct BusHeader:
     uint64_t pid                #: the producer's
     uint64_t pid_start          #: its start time in clock ticks since boot
     int64_t created             #: ns since the epoch
+    int64_t bell                #: id of the System V segment by which readers ask to be woken; -1: there is none
     uint64_t description_offset
     uint64_t description_size   #: bytes of the records' own description
     uint64_t control_offset     #: the ring's control words
@@ -311,14 +314,19 @@ cdef struct ImageHead:
     uint32_t n_asks
     uint32_t _padding
 
-#: one reader's line in the readers' file, which the feed never trusts
+#: one reader's row in the readers' file, which the feed never reads; behind it HISTOGRAM_SIZE counts (int64) of the
+#: latency from publish to read. A row counts while its reader holds the lock of the row's first byte
 cdef struct ReaderRow:
-    uint32_t state              #: 0 free, 1 in use
+    uint64_t generation         #: of the bus that it reads
     uint32_t pid
+    uint8_t wait                #: index of block, yield, spin
+    uint8_t[3] _padding
     int64_t attached            #: ns since the epoch
-    char[48] label
-    int64_t position
-    int64_t read                #: records seen
-    int64_t lost
-    int64_t heartbeat           #: CLOCK_MONOTONIC ns
-    int64_t[4] _padding
+    char[48] label              #: UTF-8, zero padded
+    int64_t position            #: ring position of its next record
+    int64_t read                #: records before that one
+    int64_t lost                #: records that were overwritten before it read them
+    int64_t behind              #: records between it and the tail
+    int64_t heartbeat           #: CLOCK_MONOTONIC ns of this row
+    int64_t latency_max         #: ns from publish to read; absent unless it is measured
+    int64_t _reserved

@@ -44,6 +44,7 @@ class Reason(IntEnum):
     REASON_NO_DATA = 13
     REASON_REPAIRED = 14
     REASON_CROSSED = 15
+    REASON_LAPPED = 16
 
 class ScopeCode(IntEnum):
     SCOPE_INSTRUMENT = 0

@@ -1,31 +1,22 @@
 from collections.abc import Iterable
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 from typing_extensions import disjoint_base
 
 from fastfeed_core.attach import BusMap
+from fastfeed_core.follower import Follower
 from fastfeed_core.message import KINDS as KINDS
-from fastfeed_core.message import Event
+
+def kind_numbers(kinds: Iterable[str], known: dict[str, int]) -> list[int]: ...
 
 @disjoint_base
-class Subscription:
-    def __new__(
-        cls,
+class Subscription(Follower):
+    def __init__(
+        self,
         map: BusMap,
         names: Iterable[str] | None = None,
         kinds: Iterable[str] | None = None,
         start: Literal["now", "oldest"] | int = "now",
-    ) -> Self: ...
-    @property
-    def map(self) -> BusMap: ...
-    @property
-    def offset(self) -> int: ...
-    @property
-    def lost(self) -> int: ...
-    @property
-    def read(self) -> int: ...
-    def poll(self, max: int = 1000) -> list[Event]: ...
-    def next(self) -> Event | None: ...
+    ) -> None: ...
     def batch(self, max: int = 65536) -> dict[str, np.ndarray]: ...
-    def wait(self, how: Literal["block", "spin", "yield"], timeout_ns: int) -> bool: ...

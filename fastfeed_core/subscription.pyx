@@ -1,78 +1,49 @@
-"""Reading the ring: filters below Python, fragments put together, events or numpy batches, and sleeping until more."""
+"""Reading the ring in order: filters below Python, fragments put together, as events or numpy batches."""
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free, realloc
-from libc.string cimport memcpy
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from fastfeed_core.attach cimport BusMap
-from fastfeed_core.message cimport Event, InstrumentRef, make_event, make_levels
+from fastfeed_core.batch cimport KIND_COUNT, LEVELS, Batch, Column
+from fastfeed_core.follower cimport UNKNOWN, WANTED, Follower
+from fastfeed_core.message cimport Event, make_event, make_levels, make_status_event
 from fastfeed_core.records cimport (
     FLAG_FIRST,
     FLAG_LAST,
-    KIND_BAR,
-    KIND_BBO,
     KIND_DELTA,
-    KIND_LIQUIDATION,
     KIND_SNAPSHOT,
     KIND_STATUS,
-    KIND_TICKER,
-    KIND_TRADE,
-    BarRecord,
-    BboRecord,
     Head,
     LevelPair,
     LevelsRecord,
-    LiquidationRecord,
     StatusRecord,
-    TickerRecord,
-    TradeRecord,
 )
 from fastfeed_core.ring cimport (
     FF_EMPTY,
     FF_LAPPED,
     ff_head,
+    ff_ring_advance,
     ff_ring_peek,
-    ff_ring_reader,
     ff_ring_recover,
-    ff_ring_seek,
-    ff_ring_seek_oldest,
-    ff_ring_seek_tail,
-    ring_copy,
+    ff_ring_valid,
 )
-from fastfeed_core.wake cimport ff_monotonic, ff_prepare_sleep, ff_sleep
+from fastfeed_core.wake cimport ff_realtime
 
-from fastfeed_core import records
 from fastfeed_core.message import KINDS
 
 cdef enum:
-    KIND_COUNT = 9
-    NO_INSTRUMENT = 0xFFFFFFFF
-
-cdef extern from *:
-    """
-    #if defined(__x86_64__) || defined(__i386__)
-    #define ff_relax() __builtin_ia32_pause()
-    #elif defined(__aarch64__)
-    #define ff_relax() __asm__ __volatile__("yield")
-    #else
-    #define ff_relax() ((void)0)
-    #endif
-    #include <sched.h>
-    """
-    void ff_relax() noexcept nogil
-    int sched_yield() noexcept nogil
+    #: besides a length, FF_EMPTY and FF_LAPPED: an instrument to look up, many records stepped over, no room in a batch
+    FOUND_UNKNOWN = -2
+    FOUND_LATER = -3
+    FOUND_NO_ROOM = -4
+    #: records that are stepped over with the GIL held
+    SKIP_WITH_GIL = 64
+    #: records that are validated together
+    RUN = 256
 
 
-#: rows of one kind gathered for a batch: 16 bytes of position and first level, then the record
-cdef struct Column:
-    char* rows
-    int64_t count
-    int64_t capacity
-    int64_t size
-
-
-cdef class Subscription:
-    """A cursor in the ring of a bus.
+cdef class Subscription(Follower):
+    """A reader of all wanted events, in order.
 
     Parameters
     ----------
@@ -83,298 +54,271 @@ cdef class Subscription:
 
     Raises
     ------
-    LookupError : the ring does not hold that offset any more
+    Overwritten : the ring does not hold that offset any more, or not yet; a LookupError
     ValueError : no record starts there, or an unknown kind
     """
 
-    cdef readonly BusMap map
-    cdef ff_ring_reader reader
-    cdef char[65536] buffer
-    cdef list _refs
-    cdef object _names
-    cdef uint8_t[KIND_COUNT] _wanted_kinds
-    cdef object _bids
-    cdef object _asks
-    cdef uint64_t _first_offset
-    cdef Column[KIND_COUNT] columns
-    cdef Column levels
+    cdef Batch gathered
+    # A message of several fragments that is not whole yet.
+    cdef bytearray bids
+    cdef bytearray asks
+    cdef uint64_t first_offset
+    cdef uint64_t first_count
+    cdef bint cut                   # the last lap may have ended in the middle of a message
 
-    def __cinit__(self, BusMap map not None, names=None, kinds=None, start="now"):
-        cdef int found
-        self.map = map
-        self._refs = []
-        self._names = None if names is None else frozenset(names)
-        for kind in (KINDS if kinds is None else kinds):
-            if kind not in KINDS:
-                raise ValueError(f"unknown kind {kind!r}: expected some of {', '.join(KINDS)}")
-            self._wanted_kinds[<int>KINDS[kind]] = True
-        map.ring_reader(&self.reader)
-        if start == "now":
-            ff_ring_seek_tail(&self.reader)
-        elif start == "oldest":
-            ff_ring_seek_oldest(&self.reader)
-        else:
-            found = ff_ring_seek(&self.reader, start)
-            if found == 0:
-                raise LookupError(f"the ring does not hold offset {start}: it ends at {map.tail}")
-            if found < 0:
-                raise ValueError(f"no record starts at offset {start}")
-        self.columns[<int>KIND_BBO].size = 16 + sizeof(BboRecord)
-        self.columns[<int>KIND_TRADE].size = 16 + sizeof(TradeRecord)
-        self.columns[<int>KIND_DELTA].size = 16 + sizeof(LevelsRecord)
-        self.columns[<int>KIND_SNAPSHOT].size = 16 + sizeof(LevelsRecord)
-        self.columns[<int>KIND_STATUS].size = 16 + sizeof(StatusRecord)
-        self.columns[<int>KIND_TICKER].size = 16 + sizeof(TickerRecord)
-        self.columns[<int>KIND_BAR].size = 16 + sizeof(BarRecord)
-        self.columns[<int>KIND_LIQUIDATION].size = 16 + sizeof(LiquidationRecord)
-        self.levels.size = sizeof(LevelPair)
+    def __init__(self, BusMap map not None, names=None, kinds=None, start="now"):
+        self.want(names, kind_numbers(KINDS if kinds is None else kinds, KINDS))
+        self.gathered = Batch()
+        self.stand(map, start)
 
-    def __dealloc__(self):
-        cdef int i
-        for i in range(KIND_COUNT):
-            free(self.columns[i].rows)
-        free(self.levels.rows)
+    cdef int stand(self, BusMap map, start) except -1:
+        self.bids = None
+        self.cut = False
+        return Follower.stand(self, map, start)
 
-    @property
-    def offset(self):
-        """Ring position of the next record."""
-        return self.reader.position
+    cdef uint64_t place(self) noexcept nogil:
+        return self.ring.position if self.bids is None else self.first_offset
 
-    @property
-    def lost(self):
-        """Records that were overwritten before they were read, before any filter."""
-        return self.reader.lost
+    # ---- events
 
-    @property
-    def read(self):
-        """Records before the position."""
-        return self.reader.count
-
-    cdef InstrumentRef _ref(self, uint32_t instrument):
-        """The instrument's reference; rows are append-only, so a new one is looked up once."""
-        while instrument >= len(self._refs):
-            row = self.map.instrument(len(self._refs))
-            self._refs.append(InstrumentRef(row["name"], row["px_exp"], row["sz_exp"],
-                                            self._names is None or row["name"] in self._names))
-        return self._refs[instrument]
-
-    cdef int64_t _next(self) noexcept nogil:
-        """Copy the next record: its length or FF_EMPTY. A lap drops a message that was being put together."""
-        cdef int64_t length = ring_copy(&self.reader, self.buffer)
-        while length == FF_LAPPED:
-            ff_ring_recover(&self.reader)
-            length = ring_copy(&self.reader, self.buffer)
-        return length
-
-    def poll(self, Py_ssize_t max=1000):
-        """Return up to `max` events, without waiting."""
-        cdef list out = []
-        cdef Event event
-        while len(out) < max:
-            event = self.next()
-            if event is None:
-                break
-            out.append(event)
-        return out
-
-    cpdef Event next(self):
-        """Return the next event, None if there is none yet."""
-        cdef const Head* head = <const Head*>self.buffer
-        cdef InstrumentRef ref
-        cdef Event event
-        cdef uint64_t offset, lost
+    cdef int64_t find(self, const ff_head** out, int64_t skip) noexcept nogil:
+        """Step over what is not wanted: the length of the record that then stands at the position, or why not."""
+        cdef const ff_head* head = NULL
         cdef int64_t length
+        cdef int verdict
+        while skip > 0:
+            length = ff_ring_peek(&self.ring, &head)
+            if length == FF_EMPTY:
+                return FF_EMPTY
+            if length != FF_LAPPED:
+                verdict = self.verdict(head.kind, (<const Head*>head).instrument)
+                if verdict == WANTED:
+                    out[0] = head
+                    return length
+                if ff_ring_valid(&self.ring, self.ring.position):
+                    if verdict == UNKNOWN:
+                        return FOUND_UNKNOWN
+                    ff_ring_advance(&self.ring, length)
+                    skip -= 1
+                    continue
+            self.lapped()
+        return FOUND_LATER
+
+    cdef void lapped(self) noexcept nogil:
+        """Go on where there is time to catch up. What was read of a message is of no use any more: lost as well."""
+        if self.bids is not None:
+            self.torn += self.ring.count - self.first_count
+            with gil:
+                self.bids = None
+        ff_ring_recover(&self.ring)
+        self.cut = True
+
+    cdef bint ready(self) noexcept nogil:
+        cdef const ff_head* head = NULL
+        cdef int64_t length = FOUND_LATER
+        while length == FOUND_LATER:
+            length = self.find(&head, 1 << 20)
+        return length != FF_EMPTY
+
+    cdef Event take(self):
+        cdef const ff_head* head = NULL
+        cdef Event event
+        cdef StatusRecord status
+        cdef uint64_t offset
+        cdef int64_t length
+        cdef uint8_t kind
         while True:
-            lost = self.reader.lost
-            length = self._next()
+            length = self.find(&head, SKIP_WITH_GIL)
+            while length == FOUND_LATER:
+                with nogil:
+                    length = self.find(&head, 1 << 20)
             if length == FF_EMPTY:
                 return None
-            if self.reader.lost != lost:
-                self._bids = None
-            if head.kind >= KIND_COUNT or not self._wanted_kinds[head.kind]:
+            if length == FOUND_UNKNOWN:
+                self.meet()
                 continue
-            ref = None
-            if head.instrument != NO_INSTRUMENT:
-                ref = self._ref(head.instrument)
-                if not ref.wanted:
+            offset = self.ring.position
+            kind = head.kind
+            if kind == KIND_DELTA or kind == KIND_SNAPSHOT:
+                event = self.take_levels(<const LevelsRecord*>head, length)
+                if event is None:
                     continue
-            offset = self.reader.position - ((length + 63) & ~<uint64_t>63)
-            if head.kind == KIND_DELTA or head.kind == KIND_SNAPSHOT:
-                event = self._levels(<const LevelsRecord*>self.buffer, offset, ref)
             else:
-                event = make_event(self.buffer, offset, self.map.generation, ref)
-            if event is not None:
-                return event
+                if kind == KIND_STATUS:
+                    status = (<const StatusRecord*>head)[0]
+                else:
+                    event = make_event(<const Head*>head)
+                if not ff_ring_valid(&self.ring, offset):
+                    self.lapped()
+                    continue
+                ff_ring_advance(&self.ring, length)
+                if kind == KIND_STATUS:
+                    event = make_status_event(&status)
+                event.offset = offset
+            self.cut = False
+            event.generation = self.map.generation
+            event.ref = self.ref(event.head.instrument)
+            if self.latency != NULL:
+                self.measure(event.head.ts_publish, ff_realtime())
+            return event
 
-    cdef Event _levels(self, const LevelsRecord* record, uint64_t offset, InstrumentRef ref):
-        """An event when the last fragment is there; fragments without their first are dropped."""
-        cdef const char* pairs = <const char*>record + sizeof(LevelsRecord)
-        cdef Py_ssize_t bids = record.n_bids * <Py_ssize_t>sizeof(LevelPair)
-        cdef Py_ssize_t asks = record.n_asks * <Py_ssize_t>sizeof(LevelPair)
-        cdef uint8_t flags = record.head.flags
-        if flags & FLAG_FIRST:
-            if flags & FLAG_LAST:
-                self._bids = None
-                return make_levels(record, offset, self.map.generation, ref, pairs[:bids],
-                                   (pairs + bids)[:asks])
-            self._bids = bytearray()
-            self._asks = bytearray()
-            self._first_offset = offset
-        elif self._bids is None:
+    cdef int meet(self) except -1:
+        """Learn of new rows; a record of an instrument that has none is stepped over."""
+        cdef const ff_head* head = NULL
+        cdef int64_t length
+        self.learn()
+        length = ff_ring_peek(&self.ring, &head)
+        if length > 0 and (<const Head*>head).instrument >= self.known and ff_ring_valid(&self.ring,
+                                                                                        self.ring.position):
+            ff_ring_advance(&self.ring, length)
+        return 0
+
+    cdef Event take_levels(self, const LevelsRecord* source, int64_t length):
+        """Step over a fragment: an event if it is the last one of its message, None before that or after a lap."""
+        cdef LevelsRecord record = source[0]
+        cdef uint64_t offset = self.ring.position
+        cdef Event event
+        # Counts are hints until the copy is found good.
+        cdef int64_t most = max(<int64_t>0, length - <int64_t>sizeof(LevelsRecord)) // <int64_t>sizeof(LevelPair)
+        cdef int64_t n_bids = min(<int64_t>record.n_bids, most)
+        cdef int64_t n = min(<int64_t>record.n_bids + record.n_asks, most)
+        cdef bytes pairs = PyBytes_FromStringAndSize(<const char*>source + sizeof(LevelsRecord),
+                                                     n * <int64_t>sizeof(LevelPair))
+        cdef Py_ssize_t bids = n_bids * <int64_t>sizeof(LevelPair)
+        if not ff_ring_valid(&self.ring, offset):
+            self.lapped()
             return None
-        self._bids += pairs[:bids]
-        self._asks += (pairs + bids)[:asks]
-        if not flags & FLAG_LAST:
+        ff_ring_advance(&self.ring, length)
+        if record.head.flags & FLAG_FIRST:
+            self.bids = None
+            if record.head.flags & FLAG_LAST:
+                event = make_levels(&record, pairs, n_bids)
+                event.offset = offset
+                return event
+            self.bids = bytearray()
+            self.asks = bytearray()
+            self.first_offset = offset
+            self.first_count = self.ring.count - 1
+        elif self.bids is None:
+            # Its first fragment lies before the start, or was overwritten.
+            self.torn += self.cut
             return None
-        event = make_levels(record, self._first_offset, self.map.generation, ref, bytes(self._bids),
-                            bytes(self._asks))
-        self._bids = None
+        self.cut = False
+        self.bids += pairs[:bids]
+        self.asks += pairs[bids:]
+        if not record.head.flags & FLAG_LAST:
+            return None
+        event = make_levels(&record, bytes(self.bids) + self.asks, len(self.bids) // <Py_ssize_t>sizeof(LevelPair))
+        event.offset = self.first_offset
+        self.bids = None
         return event
 
     # ---- batches
 
     def batch(self, Py_ssize_t max=65536):
-        """Return up to `max` records as numpy arrays, without waiting.
+        """Return up to `max` records that are there as numpy arrays by kind, without waiting.
 
         Returns
         -------
         {kind: structured array} of the kinds that came. Fields are those of the record and `position`, its offset in
         the ring: sorting by it restores the order between kinds. `delta` and `snapshot` hold a row for each fragment
         with `first_level`, an index into the array `levels` (px, sz): `n_bids` bids from there, then `n_asks` asks.
+
+        Raises
+        ------
+        PublisherGone : the feed died; once
         """
-        cdef int64_t length
-        cdef Py_ssize_t done = 0
-        cdef const Head* head = <const Head*>self.buffer
+        cdef int64_t left = max
+        cdef int64_t state = 0
+        if self.map is None:
+            raise ValueError("expected a reader of a bus, was one of none")
+        if self.lent:
+            self.claim_back()
+        self.pushed = None          # of a restart: `restarts` tells
+        if self.bids is not None:
+            # Events have taken the first fragments of a message: they are rows here.
+            self.ring.position = self.first_offset
+            self.ring.count = self.first_count
+            self.bids = None
+        self.gathered.clear()
+        while left > 0:
+            with nogil:
+                while left > 0:
+                    state = self.run(&left)
+                    if state != 0:
+                        break
+            if state == FOUND_NO_ROOM:
+                self.gathered.grow()
+            elif state == FOUND_UNKNOWN:
+                self.meet()
+            elif state == FF_LAPPED:
+                self.lapped()
+            elif state == FOUND_LATER:
+                break
+        if left < max:
+            self.pulse()
+        else:
+            self.rest()
+            self.pushed = None
+        return self.gathered.arrays()
+
+    cdef int64_t run(self, int64_t* left) noexcept nogil:
+        """Gather a run of records that one look at `claimed` validates: 0, or why it ended; FOUND_LATER is the end."""
+        cdef const ff_head* head = NULL
+        cdef uint64_t position = self.ring.position
+        cdef uint64_t count = self.ring.count
+        cdef int64_t[LEVELS + 1] before
+        cdef int64_t taken = 0
+        cdef int64_t length = 0
+        cdef int64_t result = 0
+        cdef int verdict
+        cdef int i, _i
+        for i in range(LEVELS + 1):
+            before[i] = self.gathered.columns[i].count
+        for _i in range(RUN):
+            length = ff_ring_peek(&self.ring, &head)
+            if length <= 0:
+                result = FOUND_LATER if length == FF_EMPTY else FF_LAPPED
+                break
+            verdict = self.verdict(head.kind, (<const Head*>head).instrument)
+            if verdict == WANTED:
+                if not self.gathered.gather(<const Head*>head, length, self.ring.position):
+                    result = FOUND_NO_ROOM
+                    break
+                taken += 1
+            elif verdict == UNKNOWN:
+                result = FOUND_UNKNOWN
+                break
+            ff_ring_advance(&self.ring, length)
+            if taken == left[0]:
+                break
+        if result == FF_LAPPED or not ff_ring_valid(&self.ring, position):
+            # The run's first record may be gone, and with it whatever was read behind it: all of it is lost.
+            for i in range(LEVELS + 1):
+                self.gathered.columns[i].count = before[i]
+            self.ring.position = position
+            self.ring.count = count
+            return FF_LAPPED
+        left[0] -= taken
+        if self.latency != NULL and taken:
+            self.measure_rows(before)
+        return result
+
+    cdef void measure_rows(self, const int64_t* before) noexcept nogil:
+        """Count the latency of the rows that a run added, by one clock."""
+        cdef int64_t now = ff_realtime()
+        cdef const Column* column
+        cdef int64_t row
         cdef int i
         for i in range(KIND_COUNT):
-            self.columns[i].count = 0
-        self.levels.count = 0
-        while done < max:
-            length = self._next()
-            if length == FF_EMPTY:
-                break
-            done += 1
-            if head.kind >= KIND_COUNT or not self._wanted_kinds[head.kind]:
-                continue
-            if self._names is not None and head.instrument != NO_INSTRUMENT and not self._ref(head.instrument).wanted:
-                continue
-            self._gather(<const Head*>self.buffer, self.reader.position - ((length + 63) & ~<uint64_t>63))
-        return self._arrays()
-
-    cdef int _gather(self, const Head* head, uint64_t offset) except -1:
-        cdef Column* column = &self.columns[head.kind]
-        cdef const LevelsRecord* record
-        cdef char* row = _row(column, 1)
-        cdef int64_t n
-        memcpy(row, &offset, 8)
-        memcpy(row + 8, &self.levels.count, 8)
-        memcpy(row + 16, head, column.size - 16)
-        if head.kind == KIND_DELTA or head.kind == KIND_SNAPSHOT:
-            record = <const LevelsRecord*>head
-            n = record.n_bids + record.n_asks
-            if n:
-                memcpy(_row(&self.levels, n), <const char*>record + sizeof(LevelsRecord), n * sizeof(LevelPair))
-        return 0
-
-    def _arrays(self):
-        cdef int i
-        cdef Column* column
-        import numpy as np
-
-        out = {}
-        for name, i in KINDS.items():
-            column = &self.columns[i]
-            if column.count:
-                out[name] = np.frombuffer(column.rows[:column.count * column.size], dtype=_batch_dtype(name))
-        if self.levels.count:
-            out["levels"] = np.frombuffer(self.levels.rows[:self.levels.count * self.levels.size],
-                                          dtype=records.dtype("LevelPair"))
-        return out
-
-    # ---- waiting
-
-    def wait(self, str how not None, int64_t timeout_ns):
-        """Wait until the ring holds a record behind the position: True; False after the time is up.
-
-        "block" sleeps in the kernel until the feed wakes it, "yield" gives the core away between looks, "spin" keeps
-        it. The GIL is released.
-        """
-        cdef bint found
-        cdef bint block = how == "block"
-        cdef bint spin = how == "spin"
-        with nogil:
-            found = self._sleep(timeout_ns) if block else self._look(spin, timeout_ns)
-        return bool(found)
-
-    cdef inline bint _has_more(self) noexcept nogil:
-        cdef const ff_head* head = NULL
-        return ff_ring_peek(&self.reader, &head) != FF_EMPTY
-
-    cdef bint _sleep(self, int64_t timeout_ns) noexcept nogil:
-        cdef const uint32_t* word = <const uint32_t*>&self.map.live.wake
-        cdef uint32_t nobody = 0
-        cdef uint32_t* sleepers = self.map.sleepers
-        cdef uint32_t seen
-        if sleepers == NULL:
-            # Nobody would wake us: look every millisecond.
-            sleepers = &nobody
-            timeout_ns = min(timeout_ns, <int64_t>1000000)
-        if self._has_more():
-            return True
-        seen = ff_prepare_sleep(word, sleepers)
-        if self._has_more():
-            return True
-        ff_sleep(word, seen, timeout_ns)
-        return self._has_more()
-
-    cdef bint _look(self, bint spin, int64_t timeout_ns) noexcept nogil:
-        cdef int64_t until = ff_monotonic() + timeout_ns
-        cdef int _i
-        while True:
-            # A clock read costs as much as a look, and a yield may take a whole time slice.
-            for _i in range(256 if spin else 4):
-                if self._has_more():
-                    return True
-                if spin:
-                    ff_relax()
-                else:
-                    sched_yield()
-            if ff_monotonic() >= until:
-                return self._has_more()
+            column = &self.gathered.columns[i]
+            for row in range(before[i], column.count):
+                self.measure((<const Head*>(column.rows + row * column.size + 16)).ts_publish, now)
 
 
-cdef char* _row(Column* column, int64_t rows) except NULL:
-    """Room for more rows at the column's end."""
-    cdef char* memory
-    cdef int64_t at = column.count
-    if column.count + rows > column.capacity:
-        column.capacity = 2 * (column.count + rows) + 64
-        memory = <char*>realloc(column.rows, column.capacity * column.size)
-        if memory == NULL:
-            raise MemoryError
-        column.rows = memory
-    column.count += rows
-    return column.rows + at * column.size
-
-
-_dtypes = {}
-
-
-def _batch_dtype(name):
-    import numpy as np
-
-    if name not in _dtypes:
-        record = "LevelsRecord" if name in ("delta", "snapshot") else f"{name.capitalize()}Record"
-        plain = records.dtype(record)
-        names = [field for field in plain.names if field != "stamp"]
-        if name not in ("delta", "snapshot"):
-            extra = ["position"]
-        else:
-            extra = ["position", "first_level"]
-        _dtypes[name] = np.dtype({
-            "names": extra + names,
-            "formats": ["i8"] * len(extra) + [plain.fields[field][0] for field in names],
-            "offsets": [8 * i for i in range(len(extra))] + [16 + plain.fields[field][1] for field in names],
-            "itemsize": 16 + plain.itemsize,
-        })
-    return _dtypes[name]
+def kind_numbers(kinds, known):
+    """Return the numbers of kinds by name; ValueError names those that are known."""
+    for kind in kinds:
+        if kind not in known:
+            raise ValueError(f"unknown kind {kind!r}: expected some of {', '.join(known)}")
+    return [known[kind] for kind in kinds]

@@ -50,6 +50,7 @@ def pytest_addoption(parser):
     )
     parser.addoption("--chaos-seconds", type=float, default=5, help="how long the chaos lasts")
     parser.addoption("--chaos-seed", type=int, default=7, help="of its choices")
+    parser.addoption("--wakes", type=int, default=20_000, help="records that race with a reader going to sleep")
     parser.addoption("--clients", action="store_true", help="also other people's clients against the simulator")
 
 

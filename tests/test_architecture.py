@@ -17,7 +17,7 @@ VENUES = ("binance", "bybit", "okx", "deribit", "bitstamp", "kraken", "krakenfut
 
 # A module may import those of its own floor and of lower ones.
 FLOORS = {
-    "errors": 0, "include": 0, "instrument": 0, "pause": 0, "proxies": 1,
+    "errors": 0, "include": 0, "instrument": 0, "pause": 0, "waiting": 0, "proxies": 1,
     "rows": 1, "config": 2, "venues": 2, "reader": 2, "book": 2, "bus": 2, "best": 2, "credentials": 2, "inventory": 2,
     "snapshots": 3, "requests": 3, "link": 3, "attempt": 3, "lifecycle": 3, "breaker": 3, "places": 3, "reports": 3,
     "resubscribe": 3, "verify": 3, "books": 3,
@@ -79,7 +79,8 @@ def test_every_module_has_a_floor():
 def test_a_consumer_imports_what_is_below_the_venues_and_the_reading_side_of_the_core(name):
     ours = {name for name in imports(ROOT / "fastfeed" / f"{name}.py") if name.startswith("fastfeed")}
     allowed = {"fastfeed.errors", "fastfeed.instrument", "fastfeed.rows", "fastfeed.book", "fastfeed.bus",
-               "fastfeed.reader", "fastfeed_core.attach", "fastfeed_core.message", "fastfeed_core.replica",
+               "fastfeed.reader", "fastfeed.waiting", "fastfeed_core.attach", "fastfeed_core.message",
+               "fastfeed_core.replica", "fastfeed_core.conflation", "fastfeed_core.follower",
                "fastfeed_core.subscription", "fastfeed_core.top"}  # fmt: skip
     assert ours <= allowed
 

@@ -69,6 +69,11 @@ EXAMPLES = [
         errors.BookUnstable("demo", "okx:BTC/USDT", "1000 copies were overwritten"),
         "no consistent copy of the book of okx:BTC/USDT on bus demo: 1000 copies were overwritten",
     ),
+    (
+        errors.PositionLost("demo", "17:4096", "an offset from 65536 to 99968"),
+        "position 17:4096 is not on bus demo: expected an offset from 65536 to 99968; "
+        'start="oldest" goes on with what is there, and what lay between is lost',
+    ),
     (errors.PublisherGone("demo", 17), "publisher of bus demo is gone: its last heartbeat was at 17"),
 ]
 
