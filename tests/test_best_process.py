@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
 import signal
 import socket
@@ -19,7 +20,8 @@ import fastfeed
 from fastfeed import BookState
 
 PAIR = "BTC/USDT"
-EXAMPLE = Path(__file__).parent.parent / "examples" / "best_venue.py"
+ROOT = Path(__file__).parent.parent
+EXAMPLE = ROOT / "examples" / "best_venue.py"
 
 
 def free_ports(count: int) -> int:
@@ -76,7 +78,7 @@ def test_the_book_of_a_venue_that_is_killed_is_left_and_returned_to(shm, tmp_pat
         example = stack.enter_context(
             subprocess.Popen(
                 [sys.executable, str(EXAMPLE), "best", PAIR, "okx", "--hold", "0.5", "--count", "3"],
-                stdout=subprocess.PIPE, text=True,
+                stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
             )
         )  # fmt: skip
         stack.callback(example.kill)
