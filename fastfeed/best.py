@@ -97,7 +97,8 @@ class BestVenue:
 
     Parameters
     ----------
-    buses : a bus or several, open or by name; one named that is not there yet is tried each second
+    buses : a bus or several, open or by name, of equals the first is preferred; one that is not there is tried each
+        second
     instruments : a unified symbol (`BTC/USDT`, `BTC/USDT:USDT`), which takes that of every venue, or full names
     prefer : venues, or full names, most preferred first; the others follow in the order given, or that of the bus
     hold_s : seconds that a book must have been good before it is returned to; as far as was looked
@@ -148,8 +149,7 @@ class BestVenue:
         self._hold = int(hold_s * _SECOND)
         self._max_age = None if max_age_s is None else int(max_age_s * _SECOND)
         self._clock = clock
-        self._buses = [each for each in given if isinstance(each, Bus)]
-        self._missing = [each for each in given if isinstance(each, str)]
+        self._given = given  # a name gives way to its bus once that is there: the order is one of preference
         self._tried = self._looked = -(1 << 62)
         self._known: list[tuple[int, int]] = []
         self._candidates: dict[str, _Candidate] = {}
@@ -211,7 +211,8 @@ class BestVenue:
         """Why this one, as of the last look: what is wrong with those that are more preferred."""
         chosen = self._chooser.chosen
         if not self._candidates:
-            missing = f" (not found: {', '.join(self._missing)})" if self._missing else ""
+            names = [each for each in self._given if isinstance(each, str)]
+            missing = f" (not found: {', '.join(names)})" if names else ""
             return f"no book of {', '.join(self._wanted)} on the bus{missing}"
         names = list(self._candidates)
         better = names if chosen is None else names[: names.index(chosen)]
@@ -267,31 +268,24 @@ class BestVenue:
 
     def _look_at_feeds(self, now: int) -> None:
         """What costs system calls or time: buses that came, instruments that came, feeds that died."""
-        if self._missing and not 0 <= now - self._tried < _OPEN_EVERY:
+        if not 0 <= now - self._tried < _OPEN_EVERY:
             self._tried = now
-            self._open_missing()
-        known = [(bus.map.generation, bus.map.count) for bus in self._buses]
+            self._given = [_opened(each) for each in self._given]
+        buses = [each for each in self._given if isinstance(each, Bus)]
+        known = [(bus.map.generation, bus.map.count) for bus in buses]
         if known != self._known:
             self._known = known
-            self._candidates = self._find()
+            self._candidates = self._find(buses)
         # A feed that was killed leaves its books as they were: without this they would be live for a second more.
-        dead = {id(bus) for bus in self._buses if _is_dead(bus)}
+        dead = {id(bus) for bus in buses if _is_dead(bus)}
         self._gone = {key for key, (bus, _) in self._candidates.items() if id(bus) in dead}
         statuses = {key: _status(bus, book.name) for key, (bus, book) in self._candidates.items()}
         self._idle = {key: status for key, status in statuses.items() if status in _IDLE}
 
-    def _open_missing(self) -> None:
-        for name in list(self._missing):
-            try:
-                self._buses.append(open_bus(name))
-            except BusNotFound:
-                continue
-            self._missing.remove(name)
-
-    def _find(self) -> dict[str, _Candidate]:
+    def _find(self, buses: list[Bus]) -> dict[str, _Candidate]:
         """The books that are asked for, most preferred first."""
         ranked = []
-        for bus in self._buses:
+        for bus in buses:
             for instrument in bus.instruments:
                 name = instrument.name
                 venue, _, symbol = name.partition(":")
@@ -304,6 +298,13 @@ class BestVenue:
             with contextlib.suppress(LookupError):  # no book is kept of it
                 found[f"{name} on {bus.name}" if self._several else name] = _Candidate(bus, bus.book(name))
         return found
+
+
+def _opened(bus: Bus | str) -> Bus | str:
+    try:
+        return open_bus(bus) if isinstance(bus, str) else bus
+    except BusNotFound:
+        return bus
 
 
 def _is_dead(bus: Bus) -> bool:

@@ -305,6 +305,15 @@ def test_what_comes_later_is_found(feeds, clock):
     assert best.switches == 1
 
 
+def test_buses_stand_in_the_order_given_whichever_comes_first(feeds, clock):
+    best = fastfeed.BestVenue(["first", "second"], PAIR, hold_s=1, clock=clock)
+    for name in ("second", "first"):
+        feeds("binance", name=name).up("binance")
+        clock.advance(1)
+        best.book()
+    assert best.names == ("binance:BTC/USDT on first", "binance:BTC/USDT on second")
+
+
 def test_names_stand_in_the_order_of_preference(feeds, clock):
     feed = feeds("binance", "okx", "bybit")
     for venue in feed.markets:

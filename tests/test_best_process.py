@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import random
 import signal
 import socket
 import subprocess
@@ -17,24 +20,22 @@ import fastfeed
 from fastfeed import BookState
 
 PAIR = "BTC/USDT"
-EXAMPLE = Path(__file__).parent.parent / "examples" / "best_venue.py"
+ROOT = Path(__file__).parent.parent
+EXAMPLE = ROOT / "examples" / "best_venue.py"
 
 
 def free_ports(count: int) -> int:
-    """The first of as many consecutive ports that are free now."""
+    """The first of as many consecutive ports that are free now, below those that the system hands out itself."""
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     while True:
-        sockets = [socket.socket() for _ in range(count)]
-        try:
-            sockets[0].bind(("127.0.0.1", 0))
-            first = sockets[0].getsockname()[1]
-            for number, each in enumerate(sockets[1:], 1):
-                each.bind(("127.0.0.1", first + number))
-        except (OSError, OverflowError):
-            continue
-        finally:
-            for each in sockets:
-                each.close()
-        return first
+        first = random.SystemRandom().randrange(lowest // 2, lowest - count)
+        with contextlib.ExitStack() as stack:
+            try:
+                for number in range(count):
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", first + number))
+            except OSError:
+                continue
+            return first
 
 
 class Venue:
@@ -77,7 +78,7 @@ def test_the_book_of_a_venue_that_is_killed_is_left_and_returned_to(shm, tmp_pat
         example = stack.enter_context(
             subprocess.Popen(
                 [sys.executable, str(EXAMPLE), "best", PAIR, "okx", "--hold", "0.5", "--count", "3"],
-                stdout=subprocess.PIPE, text=True,
+                stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
             )
         )  # fmt: skip
         stack.callback(example.kill)
