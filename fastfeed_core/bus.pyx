@@ -481,12 +481,12 @@ def _huge_bytes(uint64_t address):
     try:
         with open("/proc/self/smaps") as file:
             for line in file:
-                words = line.split()
-                if not words[0].endswith(":"):
-                    start, _, end = words[0].partition("-")
+                key, _, text = line.partition(" ")
+                if not key.endswith(":"):
+                    start, _, end = key.partition("-")
                     inside = int(start, 16) <= address < int(end, 16)
-                elif inside and words[0] in ("ShmemPmdMapped:", "FilePmdMapped:"):
-                    total += int(words[1]) << 10
+                elif inside and key in ("ShmemPmdMapped:", "FilePmdMapped:"):
+                    total += int(text.replace("kB", "")) << 10
     except OSError:
         return 0
     return total

@@ -106,7 +106,7 @@ def test_what_is_no_plain_file_is_no_lock(shm, tmp_path, kind):
         lock.mkdir()
     else:
         os.link(victim, lock)
-    with pytest.raises(OSError, match="no plain file stands in the place of a bus file|Is a directory"):
+    with pytest.raises(OSError, match=r"no plain file stands in the place of a bus file|Is a directory"):
         BusWriter("odd", **SMALL)
     assert victim.read_text() == "precious"
 
