@@ -251,7 +251,10 @@ import os
 from fastfeed import open as open_bus
 from fastfeed_core.bus import BusWriter
 mount(int(sys.argv[2]))
-make = 'import os\\nfrom fastfeed_core.bus import BusWriter\\nw = BusWriter("dead", ring=1 << 20, instruments=4)\\nos._exit(0)'
+make = (
+    "import os; from fastfeed_core.bus import BusWriter\\n"
+    "writer = BusWriter('dead', ring=1 << 20, instruments=4); os._exit(0)"
+)
 subprocess.run([sys.executable, "-c", make], check=True)
 before = open_bus("dead").generation
 writer = BusWriter("dead", ring=1 << 20, instruments=4)
