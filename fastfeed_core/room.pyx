@@ -61,6 +61,24 @@ def require(size, str where not None):
             raise NoRoom(size, free, place)
 
 
+def huge_bytes(size_t address):
+    """Bytes of the mapping at an address that lie in huge pages, as the kernel tells."""
+    inside = False
+    total = 0
+    try:
+        with open("/proc/self/smaps") as file:
+            for line in file:
+                key, _, text = line.partition(" ")
+                if not key.endswith(":"):
+                    start, _, end = key.partition("-")
+                    inside = int(start, 16) <= address < int(end, 16)
+                elif inside and key in ("ShmemPmdMapped:", "FilePmdMapped:"):
+                    total += int(text.replace("kB", "")) << 10
+    except OSError:
+        return 0
+    return total
+
+
 def _machine(proc):
     try:
         with open(os.path.join(proc, "meminfo")) as file:

@@ -15,7 +15,8 @@ from fastfeed.config import read_config
 from fastfeed.engine.bus import open_bus
 from fastfeed.errors import ConfigError
 from fastfeed_core import room
-from fastfeed_core.bus import BusWriter, needs
+from fastfeed_core.bus import BusWriter
+from fastfeed_core.plan import needs
 from fastfeed_core.room import RESERVE, NoRoom, in_units, limits
 
 MIB = 1 << 20

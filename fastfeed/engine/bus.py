@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from fastfeed.config import Bus
 from fastfeed.errors import BusBusy, ConfigError
 from fastfeed.inventory import producer
-from fastfeed_core.bus import BusWriter, needs
+from fastfeed_core.bus import BusWriter
 from fastfeed_core.files import folder
+from fastfeed_core.plan import needs
 from fastfeed_core.room import NoRoom, in_units, limits
 
 __all__ = ["open_bus", "told_if_full"]
