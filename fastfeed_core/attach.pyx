@@ -20,7 +20,7 @@ from fastfeed_core.records cimport (
     LatencyHead,
 )
 from fastfeed_core.ring cimport FF_BLOCKS, ff_ring_attach
-from fastfeed_core.wake cimport ff_bell_attach, ff_bell_detach, ff_monotonic
+from fastfeed_core.wake cimport ff_bell_attach, ff_bell_detach, ff_monotonic, ff_monotonic_coarse
 
 from fastfeed_core import bus, records
 from fastfeed_core.readers import list_rows
@@ -39,24 +39,10 @@ cdef extern from *:
     {
         return __atomic_load_n((const uint64_t *)at, __ATOMIC_ACQUIRE);
     }
-
-    /* The monotonic clock as of the last tick of the kernel, a few ms behind: a fifth of the price of the exact one. */
-    #include <time.h>
-    static inline int64_t ff_coarse(void)
-    {
-        struct timespec t;
-    #ifdef CLOCK_MONOTONIC_COARSE
-        clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-    #else
-        clock_gettime(CLOCK_MONOTONIC, &t);
-    #endif
-        return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-    }
     """
     #: venue_min before the first message
     const int64_t NEVER "INT64_MAX"
     uint64_t _load_acquire "ff_load_acquire"(const void* at) noexcept nogil
-    int64_t ff_coarse() noexcept nogil
 
 
 class Mismatch(Exception):
@@ -179,7 +165,7 @@ cdef class BusMap:
         return _load_acquire(&self.live.state) == LIVE_CLOSED
 
     cdef int64_t now(self) noexcept nogil:
-        return ff_coarse()
+        return ff_monotonic_coarse()
 
     cdef State effective(self, State state, int64_t now) noexcept nogil:
         """What the feed said last holds only while it lives; a private bus has no heart."""

@@ -11,7 +11,6 @@ KINDS: tuple[str, ...]
 OPTION_TYPES: tuple[str | None, ...]
 
 def process_start(pid: int) -> int: ...
-def needs(*, ring: int, instruments: int, top: int, levels: int, huge_pages: bool = False) -> dict[str, int]: ...
 
 @disjoint_base
 class BusWriter:

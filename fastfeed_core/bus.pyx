@@ -17,22 +17,20 @@ import time
 from fastfeed_core import records
 from fastfeed_core.files import allocate, folder, make, path, remove, same_file, share, take_lock
 from fastfeed_core.readers import create_rows
-from fastfeed_core.room import NoRoom, require
+from fastfeed_core.room import NoRoom, huge_bytes, require
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from fastfeed_core.counters cimport latency_bytes, latency_init
+from fastfeed_core.counters cimport latency_init
 from fastfeed_core.event cimport ABSENT
-from fastfeed_core.publish cimport CELL_HEAD, publish_status, publisher_flush, publisher_prepare
+from fastfeed_core.plan cimport HUGE_PAGE, plan_file
+from fastfeed_core.publish cimport publish_status, publisher_flush, publisher_prepare
 from fastfeed_core.records cimport (
-    HEADER_SIZE,
-    HISTOGRAM_SIZE,
     LAYOUT_VERSION,
     MAGIC,
     MAX_PAIRS,
     BusLive,
-    ImageHead,
     InstrumentRow,
     LatencyHead,
     LevelPair,
@@ -40,15 +38,12 @@ from fastfeed_core.records cimport (
     Reason,
     ScopeCode,
     State,
-    TopHead,
 )
 from fastfeed_core.ring cimport FF_LINE, ff_max_record, ff_ring_control, ff_ring_init
 from fastfeed_core.wake cimport ff_bell_create, ff_bell_detach, ff_monotonic, ff_wake
 
 cdef enum:
     LIVE_OFFSET = 512           # of BusLive inside of the header page
-    PAGE = 4096
-    HUGE_PAGE = 2 << 20
     LIVE_READY = 1
     LIVE_CLOSED = 2
     #: of Linux 5.14 and 6.1, and later; Python's mmap has no names for them
@@ -66,65 +61,6 @@ def process_start(int pid):
             return int(file.read().rsplit(b")", 1)[1].split()[19])
     except OSError:
         return 0
-
-
-cdef uint64_t _up(uint64_t size, uint64_t to=PAGE):
-    return (size + to - 1) & ~(to - 1)
-
-
-cdef uint64_t _slot_stride(uint64_t head, uint64_t depth):
-    """Bytes of a double-buffered cell with two slots of `head` and `depth` pairs a side."""
-    return CELL_HEAD + 2 * ((head + 2 * depth * sizeof(LevelPair) + 127) & ~<uint64_t>127)
-
-
-cdef uint64_t _plan(BusHeader* h, uint64_t description_size, uint64_t ring, uint64_t instruments, uint64_t top,
-                    uint64_t levels, bint huge_pages):
-    """Lay out the file in the header; returns how many of its bytes are allocated at start, all before the rest."""
-    cdef uint64_t at = HEADER_SIZE
-    h.description_offset = at
-    h.description_size = description_size
-    h.control_offset = at = _up(at + description_size)
-    h.instruments_offset = at = _up(at + sizeof(ff_ring_control))
-    h.instruments_stride = sizeof(InstrumentRow)
-    h.instruments_capacity = instruments
-    h.cells_offset = at = _up(at + instruments * sizeof(InstrumentRow))
-    h.cells_stride = _slot_stride(sizeof(TopHead), top)
-    h.cells_depth = top
-    h.ring_offset = at = _up(at + instruments * h.cells_stride, HUGE_PAGE if huge_pages else PAGE)
-    h.ring_capacity = ring
-    # A guard page: prefetches and clamped copies stay inside of the mapping.
-    h.connections_offset = at = at + ring + PAGE
-    h.connections_stride = _up(sizeof(ConnectionRow) + latency_bytes())
-    h.connections_capacity = CONNECTIONS
-    h.latencies_offset = at = at + CONNECTIONS * h.connections_stride
-    h.latencies_stride = _up(latency_bytes())
-    h.images_offset = at = at + instruments * h.latencies_stride
-    h.images_stride = _up(_slot_stride(sizeof(ImageHead), levels))
-    h.images_depth = levels
-    h.histogram_size = HISTOGRAM_SIZE
-    h.total_bytes = at + instruments * h.images_stride
-    return h.connections_offset
-
-
-def needs(*, uint64_t ring, uint64_t instruments, uint64_t top, uint64_t levels, bint huge_pages=False):
-    """Return the shared memory of a bus in bytes.
-
-    Returns
-    -------
-    mapping : `start`, of which `ring`, `tops` and `rows` are parts; later `instrument` for each one that is activated,
-        or `book` for one with a book, and `connection` for each connection
-    """
-    cdef BusHeader h
-    cdef uint64_t start = _plan(&h, len(records.description()), ring, instruments, top, levels, huge_pages)
-    return {
-        "start": start,
-        "ring": ring,
-        "tops": instruments * h.cells_stride,
-        "rows": instruments * h.instruments_stride,
-        "instrument": h.latencies_stride,
-        "book": h.latencies_stride + h.images_stride,
-        "connection": h.connections_stride,
-    }
 
 
 cdef class BusWriter:
@@ -178,7 +114,7 @@ cdef class BusWriter:
         cdef bytes description = records.description().encode()
         cdef BusHeader plan
         memset(&plan, 0, sizeof(BusHeader))
-        start = _plan(&plan, len(description), ring, instruments, top, levels, huge_pages)
+        start = plan_file(&plan, len(description), ring, instruments, top, levels, huge_pages)
         plan.magic = MAGIC
         plan.layout_version = LAYOUT_VERSION
         plan.line = FF_LINE
@@ -314,7 +250,7 @@ cdef class BusWriter:
             self._map.madvise(MADV_COLLAPSE, 0, size & ~<uint64_t>(HUGE_PAGE - 1))
         except (OSError, AttributeError):
             pass
-        self.publisher.live.huge_bytes = _huge_bytes(<size_t>self.base)
+        self.publisher.live.huge_bytes = huge_bytes(<size_t>self.base)
 
     def _allocate(self, uint64_t start, uint64_t size):
         """Take memory for a part of the file (NoRoom or ENOSPC)."""
@@ -464,24 +400,6 @@ cdef class BusWriter:
             os.close(self._fd)
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
-
-
-def _huge_bytes(uint64_t address):
-    """Bytes of the mapping at an address that lie in huge pages, as the kernel tells."""
-    inside = False
-    total = 0
-    try:
-        with open("/proc/self/smaps") as file:
-            for line in file:
-                words = line.split()
-                if not words[0].endswith(":"):
-                    start, _, end = words[0].partition("-")
-                    inside = int(start, 16) <= address < int(end, 16)
-                elif inside and words[0] in ("ShmemPmdMapped:", "FilePmdMapped:"):
-                    total += int(words[1]) << 10
-    except OSError:
-        return 0
-    return total
 
 
 def _unnamed():

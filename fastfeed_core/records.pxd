@@ -113,14 +113,14 @@ cdef struct TradeRecord:
 cdef struct TickerRecord:
     Head head
     int64_t last                #: price of the last trade
-    int64_t mark_price
-    int64_t index_price
+    int64_t mark_price          #: by which positions are valued
+    int64_t index_price         #: of the venues that the contract follows
     int64_t open_interest       #: in the unit of sizes
     int64_t funding_rate        #: the current one, for one interval of the venue
     int64_t volume              #: of 24 hours, in the unit of sizes
     int64_t next_funding_time   #: ns since the epoch
     int8_t last_exp             #: last * 10**last_exp is the price
-    int8_t mark_price_exp
+    int8_t mark_price_exp       #: of mark_price, and so on
     int8_t index_price_exp
     int8_t open_interest_exp
     int8_t funding_rate_exp
@@ -131,12 +131,12 @@ cdef struct BarRecord:
     Head head
     int64_t start               #: ns since the epoch
     int64_t open                #: prices
-    int64_t high
-    int64_t low
-    int64_t close
+    int64_t high                #: greatest price of a trade
+    int64_t low                 #: least price of a trade
+    int64_t close               #: last price of a trade
     int64_t volume              #: in the unit of sizes: volume * 10**volume_exp
     uint32_t interval           #: seconds
-    int8_t volume_exp
+    int8_t volume_exp           #: of the volume
     uint8_t closed              #: 1: no further change
     uint8_t[2] _padding
 
@@ -182,24 +182,24 @@ cdef struct BusHeader:
     uint64_t pid_start          #: its start time in clock ticks since boot
     int64_t created             #: ns since the epoch
     int64_t bell                #: id of the System V segment by which readers ask to be woken; -1: there is none
-    uint64_t description_offset
+    uint64_t description_offset #: bytes from the start of the file, as all offsets
     uint64_t description_size   #: bytes of the records' own description
     uint64_t control_offset     #: the ring's control words
-    uint64_t ring_offset
+    uint64_t ring_offset        #: of the ring's first byte, on a page
     uint64_t ring_capacity      #: a power of two
-    uint64_t instruments_offset
-    uint64_t instruments_stride
-    uint64_t instruments_capacity
-    uint64_t connections_offset
-    uint64_t connections_stride
-    uint64_t connections_capacity
-    uint64_t cells_offset
-    uint64_t cells_stride
+    uint64_t instruments_offset #: of the instrument table
+    uint64_t instruments_stride #: bytes of a row
+    uint64_t instruments_capacity #: rows that there is room for
+    uint64_t connections_offset #: of the connection table; memory is taken as rows come
+    uint64_t connections_stride #: bytes of a row with its latencies
+    uint64_t connections_capacity #: rows that there is room for
+    uint64_t cells_offset       #: of the top cells, one a row of the instrument table
+    uint64_t cells_stride       #: bytes of a cell: its version, then two slots
     uint64_t cells_depth        #: levels a side of a top cell
     uint64_t latencies_offset   #: of the instruments, one a row of the instrument table
-    uint64_t latencies_stride
-    uint64_t images_offset
-    uint64_t images_stride
+    uint64_t latencies_stride   #: bytes of a LatencyHead with its counts
+    uint64_t images_offset      #: of the images of whole books, one a row; memory is taken as books come
+    uint64_t images_stride      #: bytes of an image: its version, then two slots
     uint64_t images_depth       #: levels a side of an image
     uint64_t histogram_size     #: buckets of a latency histogram
 
@@ -216,17 +216,17 @@ cdef struct BusLive:
 cdef struct InstrumentRow:
     char[64] name               #: UTF-8, zero padded
     char[48] symbol             #: the venue's
-    char[16] venue
-    char[16] base
-    char[16] quote
+    char[16] venue              #: id of the venue
+    char[16] base               #: what is traded
+    char[16] quote              #: what it is priced in
     char[16] settle             #: empty on spot
-    char[16] contract_unit
+    char[16] contract_unit      #: what one contract is measured in
     int64_t tick_mantissa       #: tick size = mantissa * 10**exponent
-    int64_t lot_mantissa
-    int64_t contract_mantissa
+    int64_t lot_mantissa        #: lot size
+    int64_t contract_mantissa   #: contract size: of contract_unit in one unit of size
     int64_t strike_mantissa     #: absent unless an option
     int64_t expiry              #: ns since the epoch, absent if none
-    int8_t tick_exp
+    int8_t tick_exp             #: of the tick size, and so on
     int8_t lot_exp
     int8_t contract_exp
     int8_t strike_exp
@@ -234,19 +234,19 @@ cdef struct InstrumentRow:
     int8_t sz_exp               #: size = sz * 10**sz_exp
     uint8_t kind                #: index of spot, swap, future, option
     uint8_t option_type         #: 0 none, 1 call, 2 put
-    uint8_t inverse
+    uint8_t inverse             #: 1: settled in the base
     uint8_t chained             #: 1: a lost delta is seen at the next one
     uint8_t has_book            #: 1: a book is kept for it
     uint8_t _padding
     uint32_t status             #: index of the status words
     #: counters, by the feed alone
-    int64_t deltas
-    int64_t snapshots
-    int64_t bbos
-    int64_t trades
-    int64_t tickers
-    int64_t bars
-    int64_t liquidations
+    int64_t deltas              #: published
+    int64_t snapshots           #: published
+    int64_t bbos                #: published
+    int64_t trades              #: published
+    int64_t tickers             #: published
+    int64_t bars                #: published
+    int64_t liquidations        #: published
     int64_t old                 #: deltas that the book had already
     int64_t gaps                #: sequences found missing: the book was dropped
     int64_t source_gaps         #: ... on one source while another was in step
@@ -262,10 +262,10 @@ cdef struct InstrumentRow:
 cdef struct ConnectionRow:
     char[64] label              #: venue, product and route
     int64_t connected           #: ns since the epoch of the last connect, 0 if closed
-    int64_t connects
-    int64_t disconnects
-    int64_t frames
-    int64_t bytes
+    int64_t connects            #: sockets opened
+    int64_t disconnects         #: sockets lost or closed
+    int64_t frames              #: messages that came
+    int64_t bytes               #: of these messages
     int64_t controls            #: acks, errors, notices
     int64_t malformed           #: frames that were refused
     int64_t unrouted            #: frames of topics that nobody asked for
@@ -289,29 +289,29 @@ cdef struct LatencyHead:
 
 #: head of a slot of a top cell; the pairs follow: cells_depth bids, then cells_depth asks
 cdef struct TopHead:
-    int64_t sequence
-    int64_t ts_event
-    int64_t ts_recv
-    int64_t ts_publish
+    int64_t sequence            #: the venue's last sequence that the book has
+    int64_t ts_event            #: of the last message that changed the book
+    int64_t ts_recv             #: of that message
+    int64_t ts_publish          #: of that message
     int64_t as_of               #: ring position up to which the slot has everything
-    int64_t complete_bid_px
-    int64_t complete_ask_px
+    int64_t complete_bid_px     #: worst bid price down to which all is known; absent: the whole side
+    int64_t complete_ask_px     #: worst ask price up to which all is known; absent: the whole side
     uint16_t state              #: see State
     uint16_t flags              #: crossed or locked, see Flag
-    uint16_t n_bids
-    uint16_t n_asks
+    uint16_t n_bids             #: pairs of bids that are filled, best first
+    uint16_t n_asks             #: pairs of asks that are filled, best first
 
 #: head of a slot of an image; the pairs follow: images_depth bids, then images_depth asks
 cdef struct ImageHead:
-    int64_t sequence
-    int64_t ts_event
-    int64_t ts_recv
-    int64_t as_of
-    int64_t complete_bid_px
-    int64_t complete_ask_px
-    uint32_t state
-    uint32_t n_bids
-    uint32_t n_asks
+    int64_t sequence            #: the venue's last sequence that the image has
+    int64_t ts_event            #: of the last message that changed the book
+    int64_t ts_recv             #: of that message
+    int64_t as_of               #: ring position up to which the image has everything
+    int64_t complete_bid_px     #: worst bid price down to which all is known; absent: the whole side
+    int64_t complete_ask_px     #: worst ask price up to which all is known; absent: the whole side
+    uint32_t state              #: see State
+    uint32_t n_bids             #: pairs of bids that are filled, best first
+    uint32_t n_asks             #: pairs of asks that are filled, best first
     uint32_t _padding
 
 #: one reader's row in the readers' file, which the feed never reads; behind it HISTOGRAM_SIZE counts (int64) of the

@@ -61,11 +61,29 @@ def require(size, str where not None):
             raise NoRoom(size, free, place)
 
 
+def huge_bytes(size_t address):
+    """Bytes of the mapping at an address that lie in huge pages, as the kernel tells."""
+    inside = False
+    total = 0
+    try:
+        with open("/proc/self/smaps") as file:
+            for line in file:
+                key, _, text = line.partition(" ")
+                if not key.endswith(":"):
+                    start, _, end = key.partition("-")
+                    inside = int(start, 16) <= address < int(end, 16)
+                elif inside and key in ("ShmemPmdMapped:", "FilePmdMapped:"):
+                    total += int(text.replace("kB", "")) << 10
+    except OSError:
+        return 0
+    return total
+
+
 def _machine(proc):
     try:
         with open(os.path.join(proc, "meminfo")) as file:
-            words = dict(line.split(":", 1) for line in file)
-        free = sum(int(words[key].split()[0]) << 10 for key in ("MemAvailable", "SwapFree"))
+            words = {key: text for key, _, text in (line.partition(":") for line in file)}
+        free = sum(int(words[key].replace("kB", "")) << 10 for key in ("MemAvailable", "SwapFree"))
     except (OSError, KeyError, ValueError):
         return []
     return [(max(0, free - RESERVE), "the machine's memory")]
@@ -75,11 +93,12 @@ def _groups(proc, root):
     """The control groups of this process, of the second version or the first, up to the root."""
     try:
         with open(os.path.join(proc, "self", "cgroup")) as file:
-            lines = [line.rstrip("\n").split(":", 2) for line in file]
+            lines = [line.rstrip("\n").partition(":") for line in file]
     except OSError:
         return []
     free = []
-    for _, controllers, path in lines:
+    for _, _, rest in lines:
+        controllers, _, path = rest.partition(":")
         if controllers == "":
             top, names = root, ("memory.max", "memory.current", "inactive_file", "active_file")
         elif "memory" in controllers.split(","):
@@ -104,7 +123,8 @@ def _group(folder, limit, used, *caches):
         text = _read(folder, limit)
         if not text.isdigit() or int(text) >= 1 << 60:
             return None
-        stat = dict(line.split() for line in _read(folder, "memory.stat").split("\n"))
+        lines = _read(folder, "memory.stat").split("\n")
+        stat = {key: text for key, _, text in (line.partition(" ") for line in lines)}
         return int(text) - int(_read(folder, used)) + sum(int(stat.get(each, 0)) for each in caches)
     except (OSError, ValueError):
         return None

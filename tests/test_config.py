@@ -18,6 +18,7 @@ GOOD = """
 [bus]
 name = "main"
 ring = "64MiB"
+huge_pages = true
 
 [[feed]]
 venue = "binance"
@@ -68,6 +69,7 @@ def test_whole_file_is_read():
     config = read_config(GOOD)
     (only,) = config.feeds
     assert (config.bus.name, config.bus.ring, config.bus.levels, config.bus.top) == ("main", 64 << 20, 8192, 25)
+    assert config.bus.huge_pages is True
     assert only.instruments == ("BTC/USDT", "*/USDT:USDT")
     assert only.channels == ("book", "bbo", "trade")
     assert only.connections == 2
@@ -83,6 +85,7 @@ def test_least_file_has_the_documented_defaults():
     config = read_config(LEAST)
     (only,) = config.feeds
     assert (config.bus.ring, config.bus.instruments, config.bus.group) == (256 << 20, 4096, None)
+    assert config.bus.huge_pages is False
     assert (only.connections, only.sandbox, only.options) == (1, False, Options())
     assert (only.ws(SPOT), only.rest(SPOT)) == (SPOT.ws, SPOT.rest)
 
@@ -127,6 +130,7 @@ def test_sandbox_replaces_what_endpoints_leave():
         (feed('endpoints = {rest = {spot = "http://"}}'), "feed[0].endpoints.rest.spot", "http:// or https://"),
         (feed('endpoints = {rest = {spot = "http://h:x"}}'), "feed[0].endpoints.rest.spot", "http:// or https://"),
         (feed('endpoints = {ca = "/no/such/file"}'), "feed[0].endpoints.ca", "a file / '/no/such/file'"),
+        (bus('huge_pages = "yes"'), "bus.huge_pages", "true or false / 'yes'"),
         (bus('ring = "3MiB"'), "bus.ring", "a power of two from 1MiB to 64GiB / 3MiB"),
         (bus('ring = "512KiB"'), "bus.ring", "a power of two from 1MiB"),
         (bus('ring = "256MB"'), "bus.ring", "a size such as \"256MiB\" / '256MB'"),

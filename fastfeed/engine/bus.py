@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from fastfeed.config import Bus
 from fastfeed.errors import BusBusy, ConfigError
 from fastfeed.inventory import producer
-from fastfeed_core.bus import BusWriter, needs
+from fastfeed_core.bus import BusWriter
 from fastfeed_core.files import folder
+from fastfeed_core.plan import needs
 from fastfeed_core.room import NoRoom, in_units, limits
 
 __all__ = ["open_bus", "told_if_full"]
@@ -75,13 +76,12 @@ def _too_large(bus: Bus, error: OSError) -> ConfigError:
     sizes = needs(ring=bus.ring, instruments=bus.instruments, top=bus.top, levels=bus.levels, huge_pages=bus.huge_pages)
     free, place = (error.free, error.place) if isinstance(error, NoRoom) else min(limits(folder()))
     said = "" if isinstance(error, NoRoom) else f" ({error.strerror})"
-    parts = {"ring": sizes["ring"], "top": sizes["tops"], "instruments": sizes["rows"]}
-    values = {"ring": str(bus.ring), "top": str(bus.top), "instruments": str(bus.instruments)}
-    largest = max(parts, key=lambda key: parts[key])
-    told = ", ".join(f"{key} {in_units(size)}" for key, size in parts.items())
+    rows = sizes["tops"] + sizes["rows"]
+    largest = "ring" if sizes["ring"] >= rows else "instruments"
+    told = f"ring {in_units(sizes['ring'])}, {bus.instruments} instruments {in_units(rows)}"
     expected = (
         f"what fits {place}: {in_units(sizes['start'])} needed at start ({told}) and {in_units(sizes['book'])} for "
         f"each book, {in_units(free)} free{said}; make it less, make room (fastfeed clean, a larger file system or "
         "limit), or choose another folder by FASTFEED_SHM"
     )
-    return ConfigError(f"bus.{largest}", expected, values[largest])
+    return ConfigError(f"bus.{largest}", expected, str(getattr(bus, largest)))
