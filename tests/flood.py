@@ -1,21 +1,25 @@
 """A feed that writes flat out books of which any mixture can be seen, in a process of its own or in the test's.
 
-Run as a script it writes the bus that is named until its input ends.
+Run as a script it writes the bus that is named until its input ends; or it reads and checks it so many times.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import random
 import select
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pipeline import BOOK, instrument
 
+import fastfeed
 from fastfeed.protocol import open_market
 from fastfeed_core.bus import BusWriter
 from fastfeed_core.connection import Connection
@@ -72,16 +76,19 @@ class Flood:
         self.sequence += count
 
 
+def script(bus: str, *words: str, **options: Any) -> subprocess.Popen[bytes]:
+    """Run this file."""
+    path = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
+    return subprocess.Popen(
+        [sys.executable, __file__, bus, *words], env=os.environ | {"PYTHONPATH": os.pathsep.join(path)}, **options
+    )
+
+
 @contextlib.contextmanager
 def flooding(bus: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
     """A process that writes flat out until the block is left."""
     words = [f"{key}={value}" for key, value in options.items()]
-    process = subprocess.Popen(
-        [sys.executable, __file__, bus, *words],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parent)])},
-    )
+    process = script(bus, *words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin is not None
     assert process.stdout is not None
     try:
@@ -94,8 +101,68 @@ def flooding(bus: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
             raise AssertionError(f"the feed ended with {process.returncode}")
 
 
+def check_top(top: fastfeed.Top, levels: int) -> None:
+    """A live top is of one message."""
+    assert top.state is fastfeed.BookState.LIVE
+    for side, (first, sign) in ((top.bids, (1_000_000, -1)), (top.asks, (1_000_002, 1))):
+        assert side == [
+            ((first + sign * (2 * i + top.sequence % 2)) / 1e4, (4096 * top.sequence + i + 1) / 1e7)
+            for i in range(levels)
+        ], f"{side} at {top.sequence}"
+    assert top.ts_recv == top.sequence
+
+
+def check_depth(depth: fastfeed.Depth, levels: int) -> None:
+    """A live book is of one message."""
+    assert depth.state is fastfeed.BookState.LIVE
+    assert (depth.bids.tolist(), depth.asks.tolist()) == rule(depth.sequence, levels), f"at {depth.sequence}"
+    assert depth.ts_recv == depth.sequence
+    assert depth.complete_to == (None, None)
+
+
+def check_together(found: list[Any]) -> None:
+    """Books of one moment: all written at each sequence, flushed behind the last of them."""
+    assert len({one.sequence for one in found}) == 1, [one.sequence for one in found]
+    assert len({one.position for one in found}) == 1
+
+
+def read(bus: str, what: str, reads: int, levels: int) -> None:
+    """Read books and check them."""
+    opened = fastfeed.open(bus)
+    books = opened.books([each.name for each in opened.instruments])
+    book = opened.book(name(0))
+    done = 0
+    while done < reads:
+        with contextlib.suppress(fastfeed.BookUnstable):
+            if what == "top":
+                check_top(book.top(levels), levels)
+            elif what == "together":
+                tops = books.top(levels)
+                check_together(tops)
+                check_top(tops[-1], levels)
+            elif what == "image":
+                check_depth(opened.book(name(0)).depth(), levels)
+            else:
+                check_depth(book.depth(), levels)
+            done += 1
+
+
+def shake(process: subprocess.Popen[bytes]) -> int:
+    """Stop a process at random instants, for random times, until it ends; its exit code."""
+    rng = random.Random(1)
+    while process.poll() is None:
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(rng.choice([0, 0.0001, 0.001]))
+        process.send_signal(signal.SIGCONT)
+        time.sleep(rng.random() * 0.0005)
+    return process.wait()
+
+
 def main() -> None:
     bus, *words = sys.argv[1:]
+    if words and words[0] == "read":
+        read(bus, words[1], int(words[2]), int(words[3]))
+        return
     options = {key: int(value) for key, _, value in (word.partition("=") for word in words)}
     chunk, flush_every = options.pop("chunk", 500), options.pop("flush_every", 1)
     feed = Flood(bus, **options)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import struct
+import subprocess
 from decimal import Decimal, localcontext
 from typing import Any
 
 import pytest
-from flood import Flood, flooding, name, rule
+from flood import Flood, check_depth, check_together, check_top, flooding, name, rule, script, shake
 from hypothesis import given
 from hypothesis import strategies as st
 from pipeline import BOOK, instrument
@@ -50,23 +51,6 @@ def poke(feed: Flood, at: int, value: int) -> int:
     return before
 
 
-def check_top(top: fastfeed.Top, levels: int) -> None:
-    assert top.state is LIVE
-    for side, (first, sign) in ((top.bids, (1_000_000, -1)), (top.asks, (1_000_002, 1))):
-        assert side == [
-            ((first + sign * (2 * i + top.sequence % 2)) / 1e4, (4096 * top.sequence + i + 1) / 1e7)
-            for i in range(levels)
-        ]
-    assert top.ts_recv == top.sequence
-
-
-def check_depth(depth: fastfeed.Depth, levels: int) -> None:
-    assert depth.state is LIVE
-    assert (depth.bids.tolist(), depth.asks.tolist()) == rule(depth.sequence, levels)
-    assert depth.ts_recv == depth.sequence
-    assert depth.complete_to == (None, None)
-
-
 # ---- while a feed writes
 
 
@@ -87,9 +71,9 @@ def test_tops_of_several_books_are_of_one_moment(shm):
         books = fastfeed.open("flood").books([name(number) for number in range(4)])
         for _ in range(READS):
             tops = books.top(5)
+            check_together(tops)
             for top in tops:
                 check_top(top, 5)
-                assert (top.sequence, top.position) == (tops[0].sequence, tops[0].position)
 
         def apart() -> bool:
             """Without being asked for it they are not: else this test would show nothing."""
@@ -99,6 +83,21 @@ def test_tops_of_several_books_are_of_one_moment(shm):
             return len({top.sequence for top in tops}) > 1
 
         assert any(apart() for _ in range(10**6))
+
+
+@pytest.mark.parametrize(
+    ("what", "reads", "books", "levels", "ring"),
+    [("top", 60_000, 1, 25, 1 << 20), ("together", 60_000, 4, 5, 1 << 20), ("image", 1000, 1, 300, 1 << 22),
+     ("depth", 20_000, 1, 5, 1 << 16)],
+    ids=["top", "together", "image", "depth"],
+)  # fmt: skip
+def test_a_reader_that_is_stopped_at_any_instant_gets_nothing_mixed(shm, what, reads, books, levels, ring):
+    with flooding("flood", books=books, levels=levels, ring=ring):
+        reader = script("flood", "read", what, str(reads), str(levels), stderr=subprocess.PIPE)
+        assert reader.stderr is not None
+        with reader.stderr:
+            code = shake(reader)
+            assert code == 0, reader.stderr.read().decode()
 
 
 @pytest.mark.parametrize(
@@ -327,6 +326,27 @@ def test_a_reader_that_the_ring_overtakes_each_time_is_told_so():
         book.depth()
     assert (caught.value.instrument, caught.value.recovery) == (name(0), fastfeed.Recovery.BACKOFF)
     check_top(book.top(5), 5)
+
+
+def test_books_are_as_of_the_newest_image_even_if_that_is_newer_than_the_flush_that_was_looked_at():
+    feed = Flood(None, books=2)
+    topics = feed.topics
+    feed.topics = topics[1:]
+    feed.write(400)  # some more, and the second book's image is taken again, and not the first one's
+    feed.topics, feed.sequence = topics[:1], 1
+    feed.write(300)
+    before = feed.writer.position
+    for more in range(20):
+        for topic, sequence in (topics[0], 301 + more), (topics[1], 401 + more):
+            feed.topics, feed.sequence = [topic], sequence
+            feed.write(1)
+    # A reader looked at the tail, and lost its processor before it copied the images.
+    poke(feed, header(feed, "control_offset") + TAIL, before)
+    one, other = private(feed).books([name(0), name(1)]).depth()
+    check_depth(one, 5)
+    check_depth(other, 5)
+    assert other.sequence > 401
+    assert other.sequence - one.sequence == 100
 
 
 def test_a_starved_reader_is_told_so():

@@ -69,8 +69,9 @@ class Oracle:
 class Desk:
     """Some instruments on one private bus, and readers of every kind."""
 
-    def __init__(self, rng: random.Random, count: int, ring: int, room: int) -> None:
+    def __init__(self, rng: random.Random, count: int, ring: int, room: int, deltas: int = 20) -> None:
         self.rng = rng
+        self.deltas = deltas  # to two snapshots and a loss of the book
         self.room = room
         self.writer = BusWriter(ring=ring, instruments=count, levels=room)
         self.hub = Hub(self.writer)
@@ -98,7 +99,7 @@ class Desk:
 
     def tick(self, oracle: Oracle) -> None:
         self.sequence += 1
-        kind = self.rng.choices(["delta", "snapshot", "refused"], [20, 2, 1])[0]
+        kind = self.rng.choices(["delta", "snapshot", "refused"], [self.deltas, 2, 1])[0]
         if oracle.sequence is None and kind == "delta":
             kind = "snapshot"
         if kind == "refused":
@@ -227,8 +228,8 @@ def test_every_reader_has_the_book_at_its_sequence(seed, count, ring, room):
 
 @pytest.mark.parametrize("room", [32, 8192])
 def test_so_do_readers_that_the_ring_overtakes(room):
-    desk = Desk(random.Random(room), 3, 1 << 16, room)
-    while desk.laps < 5 or desk.followed < 500:
+    desk = Desk(random.Random(room), 3, 1 << 16, room, deltas=200)
+    while desk.laps < 15 or desk.followed < 1000:
         for _ in range(desk.rng.choice([1, 10, 300])):
             oracle = desk.rng.choice(desk.oracles)
             looks, desk.look = desk.look, lambda flushed: None  # type: ignore[method-assign]
