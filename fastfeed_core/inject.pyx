@@ -29,6 +29,7 @@ from fastfeed_core.event cimport (
     event_deal,
 )
 from fastfeed_core.keeper cimport keep_refuse
+from fastfeed_core.publish cimport publisher_flush
 from fastfeed_core.routes cimport Route, routes_find
 from fastfeed_core.state cimport Source
 from fastfeed_core.status cimport OK
@@ -180,6 +181,56 @@ def inject(Connection connection not None, str topic not None, str kind not None
     route.messages += 1
     dispatch_event(route, event, ts_recv, ts_recv)
     return connection.hub.state.attention != NULL
+
+
+def flood(Connection connection not None, topics, int64_t first, int64_t count, int levels, int flush_every=1):
+    """Feed deltas of sequences from `first` on into live books, flat out, each of the topics in turn.
+
+    Whoever reads a book can tell whether it is of one message: at sequence s it has `levels` levels a side, the i-th bid
+    at 1,000,000 - 2 i - s % 2 and the i-th ask at 1,000,002 + 2 i + s % 2, both of size 4096 s + i + 1.
+
+    Parameters
+    ----------
+    first : sequence of the first delta: one more than the books have
+    levels : a side, at most 4095
+    flush_every : sequences between two flushes; a flush comes behind the last topic of a sequence
+    """
+    cdef Event* event = &connection.receiver.event
+    cdef Route* routes[64]
+    cdef int n = 0
+    cdef int k
+    cdef int64_t s
+    if not 0 < levels < 4096:
+        raise ValueError(f"levels out of range: expected 1 to 4095, was {levels}")
+    for topic in topics:
+        routes[n] = _route(connection, topic)
+        n += 1
+    with nogil:
+        for s in range(first, first + count):
+            for k in range(n):
+                event_begin(event)
+                event.kind = EVENT_DELTA
+                event.route = routes[k]
+                event.prev_seq = s - 1
+                event.last_seq = s
+                event.n_bids = 2 * levels
+                event.n_asks = 2 * levels
+                _put_rule(event.levels, s, levels)
+                dispatch_event(routes[k], event, s, s)
+            if s % flush_every == 0:
+                publisher_flush(connection.receiver.bus)
+
+
+cdef void _put_rule(int64_t* pair, int64_t s, int levels) noexcept nogil:
+    cdef int side, old, i
+    cdef int64_t px
+    for side in range(2):
+        for old in range(2):                # what this sequence has, then what goes with the one before
+            for i in range(levels):
+                px = 2 * i + ((s + old) & 1)
+                pair[0] = 1000002 + px if side else 1000000 - px
+                pair[1] = 0 if old else 4096 * s + i + 1
+                pair += 2
 
 
 def read_id(bytes text not None):

@@ -165,6 +165,7 @@ cdef class Replicas:
     cdef uint64_t begun             # where the message begins whose last fragment is still to come
     cdef Copy* unfinished           # ... and whose it is
     cdef char[65536] buffer
+    cdef uint64_t newest            # where the newest of the images was taken
     cdef bint loaded
     cdef readonly int64_t loads     # times that images were read: 1 and one more for each lap
 
@@ -203,6 +204,7 @@ cdef class Replicas:
         cdef uint64_t depth = self.map.header.images_depth
         cdef LevelPair* pairs = <LevelPair*>malloc(2 * depth * sizeof(LevelPair))
         cdef uint64_t first = 0
+        cdef uint64_t since
         cdef int i
         cdef int _tries
         if pairs == NULL:
@@ -213,7 +215,9 @@ cdef class Replicas:
             for _tries in range(RETRIES):
                 for i in range(self.count):
                     self._load_one(&self.copies[i], pairs, depth)
-                    first = self.copies[i].since if i == 0 else min(first, self.copies[i].since)
+                    since = self.copies[i].since
+                    first = since if i == 0 else min(first, since)
+                    self.newest = since if i == 0 else max(self.newest, since)
                 self.map.ring_reader(&self.reader)
                 if ff_ring_seek(&self.reader, first) == 1:
                     self.loaded = True
@@ -261,12 +265,14 @@ cdef class Replicas:
         cdef int64_t last = self.loads + LOADS
         if not self.loaded:
             self._load()
+            target = max(target, self.newest)
         while self.reader.position < target:
             if self._step(target) != FF_LAPPED:
                 continue
             if self.loads >= last:
                 raise Unstable(f"the ring overtook the reader {LOADS} times")
             self._load()
+            target = max(target, self.newest)   # all are of one moment: no earlier than the newest image
         return 0
 
     cdef int _step(self, uint64_t target) except? -2:
