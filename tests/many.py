@@ -28,6 +28,7 @@ class Many:
         self.connection = Connection(self.hub, self.writer.add_connection("test"), BinanceDecoder(), 64, 1)
         self.markets: list[Any] = []
         self.sequence: dict[str, int] = {}
+        self.quotes = 0
         self.ts = 1
         for name in names:
             self.add(name)
@@ -49,8 +50,8 @@ class Many:
             self.hub.flush()
 
     def quote(self, name: str, px: int, flush: bool = True) -> None:
-        self.sequence[name] += 1
-        self.send(name, "bbo", flush, quote=(px, 10, px + 1, 10), last=self.sequence[name])
+        self.quotes += 1
+        self.send(name, "bbo", flush, quote=(px, 10, px + 1, 10), last=self.quotes)
 
     def trade(self, name: str, number: int, flush: bool = True) -> None:
         self.send(name, "trade", flush, deals=[{"px": 1000 + number, "sz": 1, "id": b"%d" % number}])
