@@ -52,6 +52,7 @@ cdef class Follower:
     cdef int _walk(self, uint64_t offset) noexcept nogil
     cdef int64_t _age(self) noexcept nogil
     cdef uint64_t place(self) noexcept nogil
+    cdef uint64_t before(self) noexcept nogil
     cdef void tell(self) noexcept nogil
     cdef void measure(self, int64_t ts_publish, int64_t now) noexcept nogil
     cdef Event get(self)

@@ -220,6 +220,10 @@ cdef class Follower:
         """Where a reader would have to start to get what this one has not returned yet."""
         return self.ring.position
 
+    cdef uint64_t before(self) noexcept nogil:
+        """Records before that place."""
+        return self.ring.count
+
     # ---- where it is
 
     @property
@@ -235,7 +239,7 @@ cdef class Follower:
     @property
     def read(self):
         """Records before the position, since the start of this generation."""
-        return self.ring.count
+        return self.before()
 
     @property
     def lag(self):
@@ -248,7 +252,7 @@ cdef class Follower:
             count = ff_word(&self.map.control.count)
             if ff_word(&self.map.control.tail) == tail:
                 break
-        return Lag(max(0, <int64_t>(count - self.ring.count)), max(0, <int64_t>(tail - place)), self._age())
+        return Lag(max(0, <int64_t>(count - self.before())), max(0, <int64_t>(tail - place)), self._age())
 
     cdef int64_t _age(self) noexcept nogil:
         """ns since the next record was committed, 0 if there is none."""
@@ -266,9 +270,9 @@ cdef class Follower:
     cdef void tell(self) noexcept nogil:
         """Write the row."""
         self.slot.row.position = <int64_t>self.place()
-        self.slot.row.read = <int64_t>self.ring.count
+        self.slot.row.read = <int64_t>self.before()
         self.slot.row.lost = <int64_t>(self.lost_before + self.ring.lost + self.torn)
-        self.slot.row.behind = max(<int64_t>0, <int64_t>(ff_word(&self.map.control.count) - self.ring.count))
+        self.slot.row.behind = max(<int64_t>0, <int64_t>(ff_word(&self.map.control.count) - self.before()))
         self.slot.tell()
 
     cdef void measure(self, int64_t ts_publish, int64_t now) noexcept nogil:

@@ -79,6 +79,9 @@ cdef class Subscription(Follower):
     cdef uint64_t place(self) noexcept nogil:
         return self.ring.position if self.bids is None else self.first_offset
 
+    cdef uint64_t before(self) noexcept nogil:
+        return self.ring.count if self.bids is None else self.first_count
+
     # ---- events
 
     cdef int64_t find(self, const ff_head** out, int64_t skip) noexcept nogil:
