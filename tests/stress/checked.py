@@ -6,7 +6,7 @@ from feeder import NAME, book_of, is_right, record_of
 
 import fastfeed
 from fastfeed import PublisherGone
-from fastfeed.book import Depth
+from fastfeed.book import Book, Depth
 
 
 class Checked:
@@ -15,11 +15,10 @@ class Checked:
     def __init__(self, bus: fastfeed.Bus, reader: fastfeed.Reader) -> None:
         self.bus = bus
         self.reader = reader
+        self.book: Book | None = None  # held: a book follows its name, also into a bus that has no instruments yet
         self.events = self.depths = self.gone = self.restarts = 0
         self.read = 0  # records of this generation
-        self.before: int | None = (
-            None  # records of it that were written before the reader began, less its earlier losses
-        )
+        self.before: int | None = None  # records of it before the reader's first, less its earlier losses
 
     def poll(self) -> bool:
         """Read what there is; False if it was nothing. A feed that is gone is counted."""
@@ -48,8 +47,11 @@ class Checked:
 
     def look(self) -> None:
         """The book is that of its sequence, in each of its forms."""
-        book = self.bus.book(NAME)
-        for shown in (book.top(25), book.depth()):
+        if self.book is None:
+            if not self.bus.instruments:
+                return
+            self.book = self.bus.book(NAME)
+        for shown in (self.book.top(25), self.book.depth()):
             if shown.sequence is None:
                 continue
             bids, asks = book_of(shown.sequence)

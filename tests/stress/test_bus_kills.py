@@ -25,6 +25,7 @@ def test_a_killed_feed_is_noticed_once_and_the_next_one_followed(shm, kills, see
     with feeder("killed") as feeds:
         pid = feeds.fork()
         bus = fastfeed.open("killed")
+        book = bus.book(NAME)
         seen = Checked(bus, bus.reader(start="oldest"))
         for number in range(kills):
             until = time.monotonic() + rng.uniform(0, 0.05)
@@ -36,7 +37,7 @@ def test_a_killed_feed_is_noticed_once_and_the_next_one_followed(shm, kills, see
             assert seen.gone == number + 1
             seen.look()  # of a dead feed, too, and whole
             if number < 2:
-                wait_for(lambda: bus.book(NAME).state is not BookState.LIVE)  # its heart has stopped
+                wait_for(lambda: book.state is not BookState.LIVE)  # its heart has stopped
                 for _ in range(20):  # once: nothing more is said of it
                     assert not seen.poll()
                     time.sleep(0.02)
