@@ -97,6 +97,7 @@ int main(int argc, char **argv)
         uint64_t seed = stress_random(&random);
         struct timespec instant = {0, (long)(stress_random(&random) % 1500000)};
         memset(shared, 0, sizeof *shared);
+        memset(base, 0, CAPACITY);
         if ((producer = fork()) == 0)
             produce(i, seed | 1);
         while (__atomic_load_n(&shared->control.tail, ORDER_ACQUIRE) == 0)
@@ -139,7 +140,7 @@ int main(int argc, char **argv)
         /* Who still reads the generation before, over the memory of this one. */
         if (i > 1) {
             found = 0;
-            mistaken += drain(&stale, i - 1, 0, &found); /* what is left of its own is not a mistake */
+            mistaken += drain(&stale, i - 1, 0, &found);
         }
         ff_ring_attach(&stale, &shared->control, base, CAPACITY, TAG(i));
         ff_ring_seek_oldest(&stale);
