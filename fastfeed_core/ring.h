@@ -19,6 +19,15 @@
 #define FF_BLOCKS 64 /* blocks of a ring: a reader loses at most 1/64 of it to the block being claimed */
 #define FF_KIND_PAD 255
 
+/* How far ahead of the last record the heads of lines are kept zero, and how far ahead of those the producer asks for
+   lines, both in lines. Measured with `python -m benchmarks.bus --variants`. */
+#ifndef FF_ZERO_AHEAD
+#define FF_ZERO_AHEAD 6
+#endif
+#ifndef FF_FETCH_AHEAD
+#define FF_FETCH_AHEAD 4
+#endif
+
 typedef struct {
     uint64_t stamp;  /* see ff_stamp; 0 while not published */
     uint32_t seq;    /* low 32 bits of the number of records before this one, padding excluded */
@@ -48,7 +57,10 @@ typedef struct {
     uint64_t tag;      /* generation in the stamp's upper 16 bits: a reader of the wrong file reads nothing */
     uint64_t position; /* of the next record */
     uint64_t limit;    /* private copy of claimed */
-    uint64_t count;    /* records written */
+    uint64_t count;    /* records written, those of an open batch with them */
+    uint64_t zeroed;   /* the first word of every line from position up to here is zero */
+    ff_head *batch;    /* first record of the batch that is open, or none */
+    uint64_t batch_stamp;
 } ff_ring_writer;
 
 typedef struct {
@@ -77,6 +89,7 @@ static inline uint64_t ff_max_record(uint64_t capacity)
     return half < 65536 - FF_LINE ? half : 65536 - FF_LINE;
 }
 
+/* The ring's memory must be zero. */
 static inline void ff_ring_init(ff_ring_writer *w, ff_ring_control *control, char *base, uint64_t capacity,
                                 uint64_t generation)
 {
@@ -89,6 +102,9 @@ static inline void ff_ring_init(ff_ring_writer *w, ff_ring_control *control, cha
     w->position = 0;
     w->limit = w->block;
     w->count = 0;
+    w->zeroed = 0;
+    w->batch = 0;
+    w->batch_stamp = 0;
     control->claimed = w->limit;
 }
 
@@ -120,7 +136,9 @@ static inline void ff_ring_next_block(ff_ring_writer *w)
     __atomic_thread_fence(__ATOMIC_RELEASE);
     /* Relaxed is enough: a joiner reads it for blocks at or before a tail that was stored with release later. */
     __atomic_store_n(&w->control->block_first[(start / w->block) & (FF_BLOCKS - 1)], w->count, __ATOMIC_RELAXED);
+    /* Zero ahead, see ff_ring_commit; ordered before the pad's stamp by its release. */
     __atomic_store_n(&next->stamp, 0, __ATOMIC_RELAXED);
+    w->zeroed = start + FF_LINE;
     pad->seq = (uint32_t)w->count;
     pad->length = 0;
     pad->kind = FF_KIND_PAD;
@@ -139,23 +157,90 @@ static inline ff_head *ff_ring_claim(ff_ring_writer *w, uint64_t length)
     return (ff_head *)(w->base + (w->position & w->mask));
 }
 
-static inline void ff_ring_commit(ff_ring_writer *w, ff_head *head, uint64_t length, uint8_t kind, uint8_t flags)
+/* Zero ahead: at the tail a reader finds 0 or the right stamp, never old bytes that look like one. The head behind a
+   record must be zero before the record's stamp is stored; which line that is depends on the record's length, so all
+   line heads up to some lines ahead are zeroed when the record before is done. Then the stamp waits for no line but its
+   own: a reader's prefetcher takes lines ahead of it, and getting one back costs as much as the record's own transfer. */
+static inline void ff_ring_zero_ahead(ff_ring_writer *w)
 {
-    uint64_t end = w->position + ff_lines(length);
-    char *next = w->base + (end & w->mask);
-    /* Zero ahead: at the tail a reader finds 0 or the right stamp, never old bytes that look like one. Ordered before
-       this record's stamp by its release. */
-    __atomic_store_n(&((ff_head *)next)->stamp, 0, __ATOMIC_RELAXED);
+    uint64_t until = w->position + FF_ZERO_AHEAD * FF_LINE;
+    if (until > w->limit)
+        until = w->limit; /* nothing behind it may be written */
+    for (; w->zeroed < until; w->zeroed += FF_LINE) {
+        char *line = w->base + (w->zeroed & w->mask);
+        /* Relaxed: ordered by the release of the stamps to come. */
+        __atomic_store_n((uint64_t *)line, 0, __ATOMIC_RELAXED);
+        /* Ask for ownership of lines further ahead, so that these stores do not wait either. */
+        __builtin_prefetch(line + FF_FETCH_AHEAD * FF_LINE, 1);
+    }
+}
+
+/* A record longer than what was zeroed ahead. Its own lines are as zero as they need be: they are written over. */
+static inline void ff_ring_zero_behind(ff_ring_writer *w, uint64_t end)
+{
+    if (__builtin_expect(end >= w->zeroed, 0)) {
+        __atomic_store_n((uint64_t *)(w->base + (end & w->mask)), 0, __ATOMIC_RELAXED);
+        w->zeroed = end + FF_LINE;
+    }
+}
+
+static inline void ff_fill_head(const ff_ring_writer *w, ff_head *head, uint64_t length, uint8_t kind, uint8_t flags)
+{
     head->seq = (uint32_t)w->count;
     head->length = (uint16_t)length;
     head->kind = kind;
     head->flags = flags;
+}
+
+static inline void ff_ring_commit(ff_ring_writer *w, ff_head *head, uint64_t length, uint8_t kind, uint8_t flags)
+{
+    uint64_t end = w->position + ff_lines(length);
+    ff_ring_zero_behind(w, end);
+    ff_fill_head(w, head, length, kind, flags);
     ff_store_commit(head, ff_stamp(w->tag, w->position));
     w->position = end;
     w->count += 1;
-    /* Ask for ownership of the lines of the records to come: takes the transfer off the next record's path. */
-    __builtin_prefetch(next + 4 * FF_LINE, 1);
-    __builtin_prefetch(next + 5 * FF_LINE, 1);
+    ff_ring_zero_ahead(w);
+}
+
+/* A batch: records that become visible together, by one stamp stored last, that of the first. For records that are
+   written in one go: a reader that spins on the tail then takes a line from the producer once a batch, not once a
+   record. Between the first `ff_ring_batch_claim` and `ff_ring_batch_commit` nothing else is done with the writer. */
+static inline void ff_ring_batch_commit(ff_ring_writer *w)
+{
+    if (w->batch == 0)
+        return;
+    ff_ring_zero_behind(w, w->position);
+    /* Its release makes the stamps and bytes of the whole batch visible. */
+    ff_store_commit(w->batch, w->batch_stamp);
+    w->batch = 0;
+    ff_ring_zero_ahead(w);
+}
+
+/* As ff_ring_claim. A batch does not go beyond a block: what is open is committed first, so that neither `tail` nor
+   the start of a block ever lies behind a record that is not visible. */
+static inline ff_head *ff_ring_batch_claim(ff_ring_writer *w, uint64_t length)
+{
+    if (__builtin_expect(w->position + ff_lines(length) >= w->limit, 0)) {
+        ff_ring_batch_commit(w);
+        ff_ring_next_block(w);
+    }
+    return (ff_head *)(w->base + (w->position & w->mask));
+}
+
+static inline void ff_ring_batch_add(ff_ring_writer *w, ff_head *head, uint64_t length, uint8_t kind, uint8_t flags)
+{
+    uint64_t stamp = ff_stamp(w->tag, w->position);
+    ff_fill_head(w, head, length, kind, flags);
+    if (w->batch == 0) {
+        w->batch = head; /* its stamp stays zero until the commit */
+        w->batch_stamp = stamp;
+    } else {
+        /* Relaxed: whoever gets here has seen the stamp of the batch's first record, or a tail stored behind it. */
+        __atomic_store_n(&head->stamp, stamp, __ATOMIC_RELAXED);
+    }
+    w->position += ff_lines(length);
+    w->count += 1;
 }
 
 static inline void ff_ring_attach(ff_ring_reader *r, const ff_ring_control *control, const char *base,
@@ -191,9 +276,12 @@ static inline int64_t ff_ring_peek(ff_ring_reader *r, const ff_head **out)
         uint64_t room = r->block - (r->position & (r->block - 1));
         uint64_t length;
         if (stamp != ff_stamp(r->tag, r->position)) {
-            if (r->position + r->mask + 1 >= __atomic_load_n(&r->control->claimed, __ATOMIC_ACQUIRE))
-                return FF_EMPTY;
-            return FF_LAPPED;
+            if (r->position + r->mask + 1 < __atomic_load_n(&r->control->claimed, __ATOMIC_ACQUIRE))
+                return FF_LAPPED;
+            /* Most records have two lines: with the second one asked for while the first is on its way, both arrive
+               in the time of one. */
+            __builtin_prefetch((const char *)head + FF_LINE);
+            return FF_EMPTY;
         }
         if (head->kind == FF_KIND_PAD) {
             if (!ff_ring_valid(r, r->position))
@@ -214,6 +302,70 @@ static inline void ff_ring_advance(ff_ring_reader *r, uint64_t length)
 {
     r->position += ff_lines(length);
     r->count += 1;
+}
+
+/* Copy whole lines; no call for the few that most records have. */
+static inline void ff_copy_lines(char *to, const char *from, uint64_t size)
+{
+    uint64_t at;
+    if (__builtin_expect(size > 8 * FF_LINE, 0)) {
+        memcpy(to, from, size);
+        return;
+    }
+    for (at = 0; at < size; at += FF_LINE)
+        memcpy(to + at, from + at, FF_LINE);
+}
+
+/* Copy the next record and step over it: its length, FF_EMPTY or FF_LAPPED. `buffer` has room for the largest record,
+   rounded up to lines. */
+static inline int64_t ff_ring_copy(ff_ring_reader *r, char *buffer)
+{
+    const ff_head *head = 0;
+    int64_t length = ff_ring_peek(r, &head);
+    if (length <= 0)
+        return length;
+    ff_copy_lines(buffer, (const char *)head, ff_lines((uint64_t)length));
+    if (__builtin_expect(!ff_ring_valid(r, r->position), 0))
+        return FF_LAPPED;
+    ff_ring_advance(r, (uint64_t)length);
+    return length;
+}
+
+/* Copy up to `max` records that lie behind one another in a block, in whole lines, and step over them: the bytes
+   copied, FF_EMPTY or FF_LAPPED. One copy and one validation for all of them. Record after record starts at the next
+   multiple of a line behind the length in the copied head; the first one's position is what the reader's was before,
+   if that was no pad: bytes copied before the reader's position of now. */
+static inline int64_t ff_ring_copy_many(ff_ring_reader *r, char *buffer, uint64_t room, uint64_t max)
+{
+    const ff_head *first = 0;
+    int64_t length = ff_ring_peek(r, &first); /* steps over a pad */
+    uint64_t start = r->position, left = r->block - (start & (r->block - 1)), size, count = 1;
+    if (length <= 0)
+        return length;
+    size = ff_lines((uint64_t)length);
+    if (size > room || max == 0)
+        return FF_EMPTY;
+    if (left > room)
+        left = room;
+    while (count < max && size < left) {
+        const ff_head *head = (const ff_head *)((const char *)first + size);
+        /* Acquire: as in ff_ring_peek. */
+        uint64_t lines;
+        if (__atomic_load_n(&head->stamp, __ATOMIC_ACQUIRE) != ff_stamp(r->tag, start + size))
+            break;
+        /* A pad has length 0: its block ends here. Garbage is found out below; only the bounds must hold. */
+        lines = ff_lines(head->length);
+        if (lines == 0 || lines > left - size)
+            break;
+        size += lines;
+        count += 1;
+    }
+    memcpy(buffer, first, size);
+    if (__builtin_expect(!ff_ring_valid(r, start), 0))
+        return FF_LAPPED;
+    r->position = start + size;
+    r->count += count;
+    return (int64_t)size;
 }
 
 /* Go to the start of the block that holds `position`; 0 if the ring does not hold it any more (or not yet). */

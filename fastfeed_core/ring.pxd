@@ -45,12 +45,17 @@ cdef extern from "ring.h" nogil:
     ff_head* ff_ring_claim(ff_ring_writer* w, uint64_t length)
     void ff_ring_commit(ff_ring_writer* w, ff_head* head, uint64_t length, uint8_t kind, uint8_t flags)
     void ff_ring_flush(ff_ring_writer* w)
+    ff_head* ff_ring_batch_claim(ff_ring_writer* w, uint64_t length)
+    void ff_ring_batch_add(ff_ring_writer* w, ff_head* head, uint64_t length, uint8_t kind, uint8_t flags)
+    void ff_ring_batch_commit(ff_ring_writer* w)
 
     void ff_ring_attach(ff_ring_reader* r, const ff_ring_control* control, const char* base, uint64_t capacity,
                         uint64_t generation)
     bint ff_ring_valid(const ff_ring_reader* r, uint64_t position)
     int64_t ff_ring_peek(ff_ring_reader* r, const ff_head** out)
     void ff_ring_advance(ff_ring_reader* r, uint64_t length)
+    int64_t ff_ring_copy(ff_ring_reader* r, char* buffer)
+    int64_t ff_ring_copy_many(ff_ring_reader* r, char* buffer, uint64_t room, uint64_t max)
     int ff_ring_seek(ff_ring_reader* r, uint64_t position)
     void ff_ring_seek_tail(ff_ring_reader* r)
     void ff_ring_seek_oldest(ff_ring_reader* r)
@@ -64,15 +69,7 @@ cdef extern from "ring.h" nogil:
 
 cdef inline int64_t ring_copy(ff_ring_reader* r, char* buffer) noexcept nogil:
     """Copy the next record into `buffer` (65,536 bytes) and step over it: its length, FF_EMPTY or FF_LAPPED."""
-    cdef const ff_head* head = NULL
-    cdef int64_t length = ff_ring_peek(r, &head)
-    if length <= 0:
-        return length
-    memcpy(buffer, head, length)
-    if not ff_ring_valid(r, r.position):
-        return FF_LAPPED
-    ff_ring_advance(r, length)
-    return length
+    return ff_ring_copy(r, buffer)
 
 
 cdef extern from "string.h" nogil:
