@@ -19,10 +19,13 @@
 #define FF_BLOCKS 64 /* blocks of a ring: a reader loses at most 1/64 of it to the block being claimed */
 #define FF_KIND_PAD 255
 
-/* How far ahead of the last record the heads of lines are kept zero, and how far ahead of those the producer asks for
-   lines, both in lines. Measured with `python -m benchmarks.bus --variants`. */
-#ifndef FF_ZERO_AHEAD
-#define FF_ZERO_AHEAD 6
+/* Lines. The heads of lines ahead are zeroed for a record as long as the last one, within these bounds, and lines that
+   far ahead of those are asked for. Measured with `python -m benchmarks.bus --variants`. */
+#ifndef FF_ZERO_LEAST
+#define FF_ZERO_LEAST 4
+#endif
+#ifndef FF_ZERO_MOST
+#define FF_ZERO_MOST 16
 #endif
 #ifndef FF_FETCH_AHEAD
 #define FF_FETCH_AHEAD 4
@@ -57,10 +60,8 @@ typedef struct {
     uint64_t tag;      /* generation in the stamp's upper 16 bits: a reader of the wrong file reads nothing */
     uint64_t position; /* of the next record */
     uint64_t limit;    /* private copy of claimed */
-    uint64_t count;    /* records written, those of an open batch with them */
+    uint64_t count;    /* records written */
     uint64_t zeroed;   /* the first word of every line from position up to here is zero */
-    ff_head *batch;    /* first record of the batch that is open, or none */
-    uint64_t batch_stamp;
 } ff_ring_writer;
 
 typedef struct {
@@ -103,8 +104,6 @@ static inline void ff_ring_init(ff_ring_writer *w, ff_ring_control *control, cha
     w->limit = w->block;
     w->count = 0;
     w->zeroed = 0;
-    w->batch = 0;
-    w->batch_stamp = 0;
     control->claimed = w->limit;
 }
 
@@ -158,12 +157,18 @@ static inline ff_head *ff_ring_claim(ff_ring_writer *w, uint64_t length)
 }
 
 /* Zero ahead: at the tail a reader finds 0 or the right stamp, never old bytes that look like one. The head behind a
-   record must be zero before the record's stamp is stored; which line that is depends on the record's length, so all
-   line heads up to some lines ahead are zeroed when the record before is done. Then the stamp waits for no line but its
-   own: a reader's prefetcher takes lines ahead of it, and getting one back costs as much as the record's own transfer. */
-static inline void ff_ring_zero_ahead(ff_ring_writer *w)
+   record must be zero before the record's stamp is stored; which line that is depends on its length. So all line heads
+   where it may be are zeroed when the record before is done, and the stamp waits for no line but the record's own: a
+   reader's prefetcher takes lines ahead of it, and getting one back costs as much as the record's transfer. `bytes` is
+   the length of the last record: the next one is likely to be as long. */
+static inline void ff_ring_zero_ahead(ff_ring_writer *w, uint64_t bytes)
 {
-    uint64_t until = w->position + FF_ZERO_AHEAD * FF_LINE;
+    uint64_t until;
+    if (bytes < FF_ZERO_LEAST * FF_LINE)
+        bytes = FF_ZERO_LEAST * FF_LINE;
+    if (bytes > FF_ZERO_MOST * FF_LINE)
+        bytes = FF_ZERO_MOST * FF_LINE;
+    until = w->position + ff_lines(bytes) + FF_LINE;
     if (until > w->limit)
         until = w->limit; /* nothing behind it may be written */
     for (; w->zeroed < until; w->zeroed += FF_LINE) {
@@ -175,72 +180,23 @@ static inline void ff_ring_zero_ahead(ff_ring_writer *w)
     }
 }
 
-/* A record longer than what was zeroed ahead. Its own lines are as zero as they need be: they are written over. */
-static inline void ff_ring_zero_behind(ff_ring_writer *w, uint64_t end)
+static inline void ff_ring_commit(ff_ring_writer *w, ff_head *head, uint64_t length, uint8_t kind, uint8_t flags)
 {
+    uint64_t end = w->position + ff_lines(length);
+    /* A record longer than what was zeroed ahead: ordered before its stamp by the stamp's release. Its own lines are
+       as zero as they need be, for they are written over. */
     if (__builtin_expect(end >= w->zeroed, 0)) {
         __atomic_store_n((uint64_t *)(w->base + (end & w->mask)), 0, __ATOMIC_RELAXED);
         w->zeroed = end + FF_LINE;
     }
-}
-
-static inline void ff_fill_head(const ff_ring_writer *w, ff_head *head, uint64_t length, uint8_t kind, uint8_t flags)
-{
     head->seq = (uint32_t)w->count;
     head->length = (uint16_t)length;
     head->kind = kind;
     head->flags = flags;
-}
-
-static inline void ff_ring_commit(ff_ring_writer *w, ff_head *head, uint64_t length, uint8_t kind, uint8_t flags)
-{
-    uint64_t end = w->position + ff_lines(length);
-    ff_ring_zero_behind(w, end);
-    ff_fill_head(w, head, length, kind, flags);
     ff_store_commit(head, ff_stamp(w->tag, w->position));
     w->position = end;
     w->count += 1;
-    ff_ring_zero_ahead(w);
-}
-
-/* A batch: records that become visible together, by one stamp stored last, that of the first. For records that are
-   written in one go: a reader that spins on the tail then takes a line from the producer once a batch, not once a
-   record. Between the first `ff_ring_batch_claim` and `ff_ring_batch_commit` nothing else is done with the writer. */
-static inline void ff_ring_batch_commit(ff_ring_writer *w)
-{
-    if (w->batch == 0)
-        return;
-    ff_ring_zero_behind(w, w->position);
-    /* Its release makes the stamps and bytes of the whole batch visible. */
-    ff_store_commit(w->batch, w->batch_stamp);
-    w->batch = 0;
-    ff_ring_zero_ahead(w);
-}
-
-/* As ff_ring_claim. A batch does not go beyond a block: what is open is committed first, so that neither `tail` nor
-   the start of a block ever lies behind a record that is not visible. */
-static inline ff_head *ff_ring_batch_claim(ff_ring_writer *w, uint64_t length)
-{
-    if (__builtin_expect(w->position + ff_lines(length) >= w->limit, 0)) {
-        ff_ring_batch_commit(w);
-        ff_ring_next_block(w);
-    }
-    return (ff_head *)(w->base + (w->position & w->mask));
-}
-
-static inline void ff_ring_batch_add(ff_ring_writer *w, ff_head *head, uint64_t length, uint8_t kind, uint8_t flags)
-{
-    uint64_t stamp = ff_stamp(w->tag, w->position);
-    ff_fill_head(w, head, length, kind, flags);
-    if (w->batch == 0) {
-        w->batch = head; /* its stamp stays zero until the commit */
-        w->batch_stamp = stamp;
-    } else {
-        /* Relaxed: whoever gets here has seen the stamp of the batch's first record, or a tail stored behind it. */
-        __atomic_store_n(&head->stamp, stamp, __ATOMIC_RELAXED);
-    }
-    w->position += ff_lines(length);
-    w->count += 1;
+    ff_ring_zero_ahead(w, length);
 }
 
 static inline void ff_ring_attach(ff_ring_reader *r, const ff_ring_control *control, const char *base,
@@ -329,43 +285,6 @@ static inline int64_t ff_ring_copy(ff_ring_reader *r, char *buffer)
         return FF_LAPPED;
     ff_ring_advance(r, (uint64_t)length);
     return length;
-}
-
-/* Copy up to `max` records that lie behind one another in a block, in whole lines, and step over them: the bytes
-   copied, FF_EMPTY or FF_LAPPED. One copy and one validation for all of them. Record after record starts at the next
-   multiple of a line behind the length in the copied head; the first one's position is what the reader's was before,
-   if that was no pad: bytes copied before the reader's position of now. */
-static inline int64_t ff_ring_copy_many(ff_ring_reader *r, char *buffer, uint64_t room, uint64_t max)
-{
-    const ff_head *first = 0;
-    int64_t length = ff_ring_peek(r, &first); /* steps over a pad */
-    uint64_t start = r->position, left = r->block - (start & (r->block - 1)), size, count = 1;
-    if (length <= 0)
-        return length;
-    size = ff_lines((uint64_t)length);
-    if (size > room || max == 0)
-        return FF_EMPTY;
-    if (left > room)
-        left = room;
-    while (count < max && size < left) {
-        const ff_head *head = (const ff_head *)((const char *)first + size);
-        /* Acquire: as in ff_ring_peek. */
-        uint64_t lines;
-        if (__atomic_load_n(&head->stamp, __ATOMIC_ACQUIRE) != ff_stamp(r->tag, start + size))
-            break;
-        /* A pad has length 0: its block ends here. Garbage is found out below; only the bounds must hold. */
-        lines = ff_lines(head->length);
-        if (lines == 0 || lines > left - size)
-            break;
-        size += lines;
-        count += 1;
-    }
-    memcpy(buffer, first, size);
-    if (__builtin_expect(!ff_ring_valid(r, start), 0))
-        return FF_LAPPED;
-    r->position = start + size;
-    r->count += count;
-    return (int64_t)size;
 }
 
 /* Go to the start of the block that holds `position`; 0 if the ring does not hold it any more (or not yet). */

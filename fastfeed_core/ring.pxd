@@ -45,9 +45,6 @@ cdef extern from "ring.h" nogil:
     ff_head* ff_ring_claim(ff_ring_writer* w, uint64_t length)
     void ff_ring_commit(ff_ring_writer* w, ff_head* head, uint64_t length, uint8_t kind, uint8_t flags)
     void ff_ring_flush(ff_ring_writer* w)
-    ff_head* ff_ring_batch_claim(ff_ring_writer* w, uint64_t length)
-    void ff_ring_batch_add(ff_ring_writer* w, ff_head* head, uint64_t length, uint8_t kind, uint8_t flags)
-    void ff_ring_batch_commit(ff_ring_writer* w)
 
     void ff_ring_attach(ff_ring_reader* r, const ff_ring_control* control, const char* base, uint64_t capacity,
                         uint64_t generation)
@@ -55,7 +52,6 @@ cdef extern from "ring.h" nogil:
     int64_t ff_ring_peek(ff_ring_reader* r, const ff_head** out)
     void ff_ring_advance(ff_ring_reader* r, uint64_t length)
     int64_t ff_ring_copy(ff_ring_reader* r, char* buffer)
-    int64_t ff_ring_copy_many(ff_ring_reader* r, char* buffer, uint64_t room, uint64_t max)
     int ff_ring_seek(ff_ring_reader* r, uint64_t position)
     void ff_ring_seek_tail(ff_ring_reader* r)
     void ff_ring_seek_oldest(ff_ring_reader* r)

@@ -116,8 +116,8 @@ cdef class Ring:
         memcpy(<char*>head + sizeof(ff_head), <const char*>payload, len(payload))
         ff_ring_commit(&self.writer, head, length, kind, 0)
 
-    def write_same(self, bytes payload not None, uint64_t count, bint batch=False):
-        """Append `count` equal records in a compiled loop: each committed at once, or in batches that end with a block.
+    def write_same(self, bytes payload not None, uint64_t count):
+        """Append `count` equal records in a compiled loop.
 
         Raises
         ------
@@ -126,35 +126,12 @@ cdef class Ring:
         cdef uint64_t length = self._length(payload)
         cdef const char* source = payload
         cdef ff_head* head
-        cdef uint64_t i
+        cdef uint64_t _i
         with nogil:
-            for i in range(count):
-                if batch:
-                    head = ff_ring_batch_claim(&self.writer, length)
-                else:
-                    head = ff_ring_claim(&self.writer, length)
+            for _i in range(count):
+                head = ff_ring_claim(&self.writer, length)
                 memcpy(<char*>head + sizeof(ff_head), source, length - sizeof(ff_head))
-                if batch:
-                    ff_ring_batch_add(&self.writer, head, length, 1, 0)
-                else:
-                    ff_ring_commit(&self.writer, head, length, 1, 0)
-            ff_ring_batch_commit(&self.writer)
-
-    def add(self, bytes payload not None, int kind=1):
-        """Append one record to the batch that is open, or open one; a reader sees it behind `commit` or a block's end.
-
-        Raises
-        ------
-        ValueError : the payload is too long, or the producer is another process
-        """
-        cdef uint64_t length = self._length(payload)
-        cdef ff_head* head = ff_ring_batch_claim(&self.writer, length)
-        memcpy(<char*>head + sizeof(ff_head), <const char*>payload, len(payload))
-        ff_ring_batch_add(&self.writer, head, length, kind, 0)
-
-    def commit(self):
-        """Make the open batch visible."""
-        ff_ring_batch_commit(&self.writer)
+                ff_ring_commit(&self.writer, head, length, 1, 0)
 
     def flush(self):
         """Publish the tail."""
@@ -171,34 +148,16 @@ cdef class Ring:
             return None
         return head.seq, head.kind, self.buffer[sizeof(ff_head):length]
 
-    def read_many(self, uint64_t max):
-        """Return up to `max` records of one block as [(seq, kind, payload)], copied and validated together."""
-        cdef list out = []
-        cdef const ff_head* head
-        cdef int64_t at = 0
-        cdef int64_t size = ff_ring_copy_many(&self.reader, self.buffer, sizeof(self.buffer), max)
-        while size == FF_LAPPED:
-            ff_ring_recover(&self.reader)
-            size = ff_ring_copy_many(&self.reader, self.buffer, sizeof(self.buffer), max)
-        while at < size:
-            head = <const ff_head*>(self.buffer + at)
-            out.append((head.seq, head.kind, (<const char*>head)[sizeof(ff_head):head.length]))
-            at += ff_lines(head.length)
-        return out
-
-    def skip(self, bint many=False):
-        """Copy all records that are there in a compiled loop and return their number, without those that were lost."""
+    def skip(self):
+        """Copy all records that are there in a compiled loop; return their number, without those that were lost."""
         cdef uint64_t before = self.reader.count - self.reader.lost
-        cdef int64_t size
+        cdef int64_t length
         with nogil:
             while True:
-                if many:
-                    size = ff_ring_copy_many(&self.reader, self.buffer, sizeof(self.buffer), <uint64_t>1 << 32)
-                else:
-                    size = ff_ring_copy(&self.reader, self.buffer)
-                if size == FF_EMPTY:
+                length = ff_ring_copy(&self.reader, self.buffer)
+                if length == FF_EMPTY:
                     break
-                if size == FF_LAPPED:
+                if length == FF_LAPPED:
                     ff_ring_recover(&self.reader)
         return self.reader.count - self.reader.lost - before
 

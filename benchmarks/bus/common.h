@@ -114,6 +114,17 @@ static int by_value(const void *a, const void *b)
 
 static inline double percentile(uint32_t *sorted, int n, double share) { return sorted[(int)(share * (n - 1))]; }
 
+/* The median, finer than the counter's steps of some ns: the mean of the fifth around it. Sorts. */
+static inline double middle(uint32_t *samples, int n)
+{
+    double sum = 0;
+    int from = 2 * n / 5, to = 3 * n / 5;
+    qsort(samples, (size_t)n, sizeof *samples, by_value);
+    for (int i = from; i < to; i++)
+        sum += samples[i];
+    return sum / (to - from);
+}
+
 static inline void store(uint64_t *at, uint64_t value) { __atomic_store_n(at, value, __ATOMIC_RELEASE); }
 static inline uint64_t load(const uint64_t *at) { return __atomic_load_n(at, __ATOMIC_ACQUIRE); }
 
