@@ -221,6 +221,20 @@ def test_old_bytes_that_look_like_a_stamp_are_no_record(lines):
     assert ring.lost == 0
 
 
+@pytest.mark.parametrize("lines", [1, 3, 7])
+def test_nothing_is_written_beyond_what_is_claimed(lines):
+    ring = Ring(65536)
+    size = 64 * lines - 16
+    written = 0
+    while ring.tail % 1024 + 64 * lines < 1024 or ring.tail < 65536 - 1024:
+        ring.write(payload(written, size))
+        written += 1
+    # The next record claims the block that the reader stands in; until then all of the ring is there.
+    for number in range(written):
+        assert ring.read() == (number, 1, payload(number, size))
+    assert ring.lost == 0
+
+
 @pytest.mark.parametrize("writable", [True, False], ids=["writable", "read-only"])
 def test_a_ring_in_shared_memory_is_read_through_another_object(writable):
     memory = mmap.mmap(-1, Ring.size(65536))
