@@ -53,6 +53,7 @@ cdef extern from "ring.h" nogil:
     bint ff_ring_valid(const ff_ring_reader* r, uint64_t position)
     int64_t ff_ring_peek(ff_ring_reader* r, const ff_head** out)
     void ff_ring_advance(ff_ring_reader* r, uint64_t length)
+    int64_t ff_ring_copy(ff_ring_reader* r, char* buffer)
     int ff_ring_seek(ff_ring_reader* r, uint64_t position)
     void ff_ring_seek_tail(ff_ring_reader* r)
     void ff_ring_seek_oldest(ff_ring_reader* r)
@@ -71,15 +72,7 @@ cdef extern from "ring.h" nogil:
 
 cdef inline int64_t ring_copy(ff_ring_reader* r, char* buffer) noexcept nogil:
     """Copy the next record into `buffer` (65,536 bytes) and step over it: its length, FF_EMPTY or FF_LAPPED."""
-    cdef const ff_head* head = NULL
-    cdef int64_t length = ff_ring_peek(r, &head)
-    if length <= 0:
-        return length
-    memcpy(buffer, head, length)
-    if not ff_ring_valid(r, r.position):
-        return FF_LAPPED
-    ff_ring_advance(r, length)
-    return length
+    return ff_ring_copy(r, buffer)
 
 
 cdef extern from "string.h" nogil:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import random
 
 import pytest
@@ -191,3 +192,82 @@ def test_an_empty_payload_is_a_record():
     ring = Ring(65536)
     ring.write(b"")
     assert ring.read() == (0, 1, b"")
+
+
+@pytest.mark.parametrize("lines", [(1, 2, 3), (1, 6, 4), (4, 5, 17, 1), (30, 1, 2)], ids=str)
+def test_old_bytes_that_look_like_a_stamp_are_no_record(lines):
+    capacity, generation = 65536, 3
+    if max(lines) > 7:
+        capacity *= 8
+    ring = Ring(capacity, generation)
+    rng = random.Random(str(lines))
+
+    def stamp(position: int) -> bytes:
+        return ((generation << 48) ^ ((position >> 6) + 1)).to_bytes(8, "little")
+
+    written = 0
+    while ring.tail < 6 * capacity:
+        count = rng.choice(lines)
+        # The record starts here, or behind the padding at the next block. Each line of it begins with the stamp that a
+        # record would have there one lap later, which is when a reader stands there with nothing written yet.
+        block = capacity // 64
+        at = ring.tail if ring.tail % block + 64 * count < block else (ring.tail // block + 1) * block
+        body = bytes(48) + b"".join(stamp(at + capacity + 64 * line) + bytes(56) for line in range(1, count))
+        ring.write(body)
+        assert ring.tail == at + 64 * count
+        assert ring.read() == (written, 1, body)
+        written += 1
+        assert ring.read() is None
+    assert ring.lost == 0
+
+
+@pytest.mark.parametrize("lines", [1, 3, 7])
+def test_nothing_is_written_beyond_what_is_claimed(lines):
+    ring = Ring(65536)
+    size = 64 * lines - 16
+    written = 0
+    while ring.tail % 1024 + 64 * lines < 1024 or ring.tail < 65536 - 1024:
+        ring.write(payload(written, size))
+        written += 1
+    # The next record claims the block that the reader stands in; until then all of the ring is there.
+    for number in range(written):
+        assert ring.read() == (number, 1, payload(number, size))
+    assert ring.lost == 0
+
+
+@pytest.mark.parametrize("writable", [True, False], ids=["writable", "read-only"])
+def test_a_ring_in_shared_memory_is_read_through_another_object(writable):
+    memory = mmap.mmap(-1, Ring.size(65536))
+    producer = Ring(65536, 5, memory)
+    reader = Ring(65536, 5, memory if writable else memoryview(memory).toreadonly(), attach=True)
+    other_generation = Ring(65536, 6, memory, attach=True)
+    for number in range(5000):
+        producer.write(payload(number, 40), 7)
+        assert reader.read() == (number, 7, payload(number, 40))
+        assert reader.read() is None
+        assert other_generation.read() is None or other_generation.lost
+    producer.flush()
+    reader.seek("tail")
+    assert reader.position == producer.tail
+    with pytest.raises(ValueError, match="producer of this ring is another process"):
+        reader.write(b"x")
+    del producer, reader, other_generation
+    memory.close()
+
+
+def test_memory_of_another_size_is_refused():
+    memory = bytearray(Ring.size(65536))
+    with pytest.raises(ValueError, match="expected memory of"):
+        Ring(131072, 1, memory)
+
+
+def test_compiled_loops_write_and_read_what_the_others_do():
+    ring = Ring(65536)
+    ring.write_same(b"twelve bytes", 100)
+    assert [ring.read() for _ in range(40)] == [(seq, 1, b"twelve bytes") for seq in range(40)]
+    assert ring.skip() == 60
+    assert ring.skip() == 0
+    ring.write_same(bytes(100), 5000)
+    assert ring.skip() + ring.lost == 5000
+    assert ring.lost > 0
+    assert ring.written == 5100
