@@ -311,7 +311,7 @@ static inline int ff_ring_seek_block(ff_ring_reader *r, uint64_t position)
 static inline int ff_ring_seek(ff_ring_reader *r, uint64_t position)
 {
     const ff_head *head;
-    if (position > __atomic_load_n(&r->control->tail, __ATOMIC_ACQUIRE) || !ff_ring_seek_block(r, position))
+    if (!ff_ring_seek_block(r, position))
         return 0;
     while (r->position < position) {
         uint64_t at = r->position;
@@ -321,7 +321,7 @@ static inline int ff_ring_seek(ff_ring_reader *r, uint64_t position)
         if (r->position > at)
             continue; /* a pad was stepped over */
         if (length == FF_EMPTY)
-            return -1;
+            return 0; /* not yet */
         if (!ff_ring_valid(r, r->position))
             return 0;
         ff_ring_advance(r, (uint64_t)length);
