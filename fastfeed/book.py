@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastfeed.errors import BookNotLive, BookUnstable
 from fastfeed_core.message import Position
+from fastfeed_core.records import Flag
 from fastfeed_core.replica import Replicas
 from fastfeed_core.top import TopReader, TopSet, Unstable
 
@@ -154,6 +155,23 @@ class Book:
         """
         index = self._bus._find(self.name)
         return index is None or bool(self._bus._map.instrument(index)["chained"])
+
+    @property
+    def crossed(self) -> bool:
+        """True if the best bid is above the best ask, as it is at venues for moments, or wrong for longer."""
+        return self._has(Flag.FLAG_CROSSED)
+
+    @property
+    def locked(self) -> bool:
+        """True if the best bid is equal to the best ask."""
+        return self._has(Flag.FLAG_LOCKED)
+
+    def _has(self, flag: Flag) -> bool:
+        top = self._follow()
+        try:
+            return top is not None and bool(top.flags() & flag)
+        except Unstable as error:
+            raise BookUnstable(self._bus.name, self.name, str(error)) from None
 
     def top(self, n: int = 1, exact: bool = False, require_live: bool = False) -> Top:
         """Return a consistent copy of the best levels, also of a book that is not live (look at `state`).

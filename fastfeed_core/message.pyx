@@ -15,7 +15,9 @@ from libc.string cimport memcpy
 from fastfeed_core.decimal cimport POW10
 from fastfeed_core.event cimport ABSENT, ID_INTEGER, ID_UUID, SIDE_BUY
 from fastfeed_core.records cimport (
+    FLAG_CROSSED,
     FLAG_DERIVED,
+    FLAG_LOCKED,
     KIND_BAR,
     KIND_BBO,
     KIND_DELTA,
@@ -206,6 +208,16 @@ cdef class Bbo(Event):
     def derived(self):
         """True if it was computed from the book, not sent by the venue."""
         return bool(self.head.flags & FLAG_DERIVED)
+
+    @property
+    def crossed(self):
+        """True if the best bid is above the best ask."""
+        return bool(self.head.flags & FLAG_CROSSED)
+
+    @property
+    def locked(self):
+        """True if the best bid is equal to the best ask."""
+        return bool(self.head.flags & FLAG_LOCKED)
 
     def _fields(self):
         return {"bid": self.bid, "bid_size": self.bid_size, "ask": self.ask, "ask_size": self.ask_size,
@@ -447,6 +459,16 @@ cdef class Levels(Event):
     def complete_to(self):
         """Worst (bid, ask) price down to which the book is known whole; None: the whole side."""
         return to_price(self._complete_bid_px, self.ref.px_exp), to_price(self._complete_ask_px, self.ref.px_exp)
+
+    @property
+    def crossed(self):
+        """True if the best bid is above the best ask."""
+        return bool(self.head.flags & FLAG_CROSSED)
+
+    @property
+    def locked(self):
+        """True if the best bid is equal to the best ask."""
+        return bool(self.head.flags & FLAG_LOCKED)
 
     def _fields(self):
         return {"bids": self.bids, "asks": self.asks, "prev_sequence": self.prev_sequence}

@@ -167,6 +167,12 @@ cdef class TopReader:
             return self._states[0]
         return self._states[<int>self.map.effective(<State>(<TopHead*>self.copy).state, now)]
 
+    def flags(self):
+        """Return the flags of the cell: see `records.Flag`."""
+        if not self.read_cell(0):
+            raise Unstable(f"{RETRIES} copies of its top were overwritten")
+        return 0 if self.seen == 0 else (<TopHead*>self.copy).flags
+
     def read(self, int32_t n, bint exact=False):
         """Return one consistent copy of the best n levels, whatever the state, as a `top`.
 

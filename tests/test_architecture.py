@@ -81,7 +81,7 @@ def test_a_consumer_imports_what_is_below_the_venues_and_the_reading_side_of_the
     allowed = {"fastfeed.errors", "fastfeed.instrument", "fastfeed.rows", "fastfeed.book", "fastfeed.bus",
                "fastfeed.reader", "fastfeed.waiting", "fastfeed_core.attach", "fastfeed_core.message",
                "fastfeed_core.replica", "fastfeed_core.conflation", "fastfeed_core.follower",
-               "fastfeed_core.subscription", "fastfeed_core.top"}  # fmt: skip
+               "fastfeed_core.subscription", "fastfeed_core.top", "fastfeed_core.records"}  # fmt: skip
     assert ours <= allowed
 
 

@@ -70,6 +70,16 @@ def test_quotes_of_the_venues_own_channel_are_flagged():
     assert last_flags(wire, "bbo") & (LOCKED | CROSSED) == 0
 
 
+def test_books_and_events_say_so():
+    wire = live()
+    book = wire.bus.book(wire.instrument.name)
+    assert (book.crossed, book.locked) == (False, False)
+    (delta,) = wire.book("delta", prev=10, last=11, bids=[(102, 1)])
+    assert (book.crossed, book.locked, delta.crossed, delta.locked) == (False, True, False, True)
+    delta, _ = wire.book("delta", prev=11, last=12, bids=[(103, 1)])
+    assert (book.crossed, book.locked, delta.crossed, delta.locked) == (True, False, True, False)
+
+
 def last_flags(wire: Wire, kind: str) -> int:
     wire.hub.flush()
     rows = wire.bus.reader(start="oldest").batch()[kind]
