@@ -31,7 +31,7 @@ def open(name: str, timeout: float = 0) -> Bus:
 
     Raises
     ------
-    BusNotFound : there is none, also not after the timeout
+    BusNotFound : there is none, also not after the timeout; or it is another user's, who does not let us read it
     LayoutMismatch : it was written by another version
     """
     until = time.monotonic() + timeout
@@ -47,6 +47,8 @@ def open(name: str, timeout: float = 0) -> Bus:
 def _attach(name: str) -> BusMap:
     try:
         return BusMap(name)
+    except PermissionError:
+        raise BusNotFound(name) from None
     except Mismatch as error:
         field, expected, found = error.args
         raise LayoutMismatch(name, field, str(expected), str(found)) from None

@@ -147,6 +147,15 @@ def test_a_name_taken_by_another_user_is_told(shm, monkeypatch):
         open_bus(config)
 
 
+def test_a_bus_that_others_keep_to_themselves_is_not_found(shm, monkeypatch):
+    with opened("theirs"):
+        monkeypatch.setattr(os, "open", lambda *_: (_ for _ in ()).throw(PermissionError(errno.EACCES, "no")))
+        with pytest.raises(BusNotFound, match="is its feed running, under this user"):
+            fastfeed.open("theirs")
+        assert health("theirs") == "not readable"
+        monkeypatch.undo()
+
+
 @needs_root
 def test_another_users_dead_bus_is_refused_and_cleaned_by_root(shm):
     shm.chmod(0o1777)  # as /dev/shm is: there the kernel refuses to make what exists, also to root

@@ -247,6 +247,29 @@ def test_a_limit_of_the_process_is_told_like_a_full_memory(shm):
     assert list(shm.iterdir()) == []
 
 
+COMMAND = """
+from contextlib import redirect_stderr
+from io import StringIO
+from fastfeed.cli import main
+mount(4 << 20)
+said = StringIO()
+with redirect_stderr(said):
+    code = main(["run", sys.argv[2]])
+print(json.dumps([code, said.getvalue(), os.listdir(shm)]))
+"""
+
+
+def test_the_command_says_so_in_one_line(shm, tmp_path):
+    config = tmp_path / "feed.toml"
+    config.write_text(CONFIG.format(name="full", ring="64MiB", more=""))
+    code, said, left = in_mounts(COMMAND, config, shm=shm)
+    assert (code, left) == (2, [])
+    assert said.startswith(f"fastfeed: bus.ring: expected what fits {shm}: ")
+    assert "4.0 MiB free" in said
+    assert said.endswith(", was 64MiB\n")
+    assert said.count("\n") == 1
+
+
 GIVES_WAY = """
 import os
 from fastfeed import open as open_bus

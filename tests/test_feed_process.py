@@ -129,3 +129,17 @@ def test_two_connections_feed_one_book_and_nothing_comes_twice(shm, tmp_path):
             assert len(set(quotes)) == len(quotes)
             assert len(bus.map.connections()) == 6  # of spot, of USD-M, of its notices
             assert live(bus)
+
+
+def test_an_instrument_without_room_is_left_out_and_the_others_live(shm, tmp_path):
+    with simulator(tmp_path) as venue:
+        config = write_config(tmp_path, "narrow", venue, NAMES)
+        config.write_text(config.read_text().replace("[reconnect]", "instruments = 1\n[reconnect]", 1))
+        out = tmp_path / "feed.out"
+        with run("run", str(config), out=out):
+            bus = fastfeed.open("narrow", timeout=30)
+            wait_for(lambda: bus.instruments and bus.book(bus.instruments[0].name).state is BookState.LIVE)
+            assert len(bus.instruments) == 1
+        said = out.read_text()
+        assert "instrument left out error=bus narrow is full: no room for the " in said
+        assert "(the bus has rows for 1 instruments)" in said

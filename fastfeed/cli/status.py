@@ -11,7 +11,6 @@ import msgspec
 from fastfeed import bus as buses
 from fastfeed.bus import Bus
 from fastfeed.cli.table import align
-from fastfeed.errors import BusNotFound
 from fastfeed.inventory import health, list_buses
 from fastfeed_core.attach import BusMap
 from fastfeed_core.counters import Histogram
@@ -38,11 +37,7 @@ def main(args: argparse.Namespace) -> int:
         found = list_buses()
         print(msgspec.json.encode(found).decode() if args.json else _bus_lines(found))
         return 0
-    try:
-        bus = buses.open(args.bus)
-    except PermissionError:
-        raise BusNotFound(args.bus) from None  # which asks for the user
-    described = describe(bus, args.hdr)
+    described = describe(buses.open(args.bus), args.hdr)
     print(msgspec.json.encode(described).decode() if args.json else _lines(described))
     return 0
 
