@@ -158,18 +158,27 @@ def test_messages_of_several_records_count_as_lost_when_a_part_is():
     assert 0 < losses < 60
 
 
+def poke(many: Many, at: int, value: int) -> int:
+    """Change a word of the bus behind everybody's back; returns what it was."""
+    with memoryview(many.writer.map) as memory:
+        before = int.from_bytes(memory[at : at + 8], "little")
+        memory[at : at + 8] = value.to_bytes(8, "little")
+    return before
+
+
+def header(many: Many, field: str) -> int:
+    at = dtype("BusHeader").fields[field][1]
+    with memoryview(many.writer.map) as memory:
+        return int.from_bytes(memory[at : at + 8], "little")
+
+
 @contextmanager
 def uncommitted(many: Many, offset: int) -> Iterator[None]:
     """As if the record there were still being written: its commit word is taken away for a while."""
-    header = dtype("BusHeader").fields
-    with memoryview(many.writer.map) as memory:
-        ring = int.from_bytes(memory[(at := header["ring_offset"][1]) : at + 8], "little")
-        capacity = int.from_bytes(memory[(at := header["ring_capacity"][1]) : at + 8], "little")
-        at = ring + offset % capacity
-        stamp = bytes(memory[at : at + 8])
-        memory[at : at + 8] = bytes(8)
-        yield
-        memory[at : at + 8] = stamp
+    at = header(many, "ring_offset") + offset % header(many, "ring_capacity")
+    stamp = poke(many, at, 0)
+    yield
+    poke(many, at, stamp)
 
 
 @pytest.mark.parametrize("come", [1, 2])
@@ -196,3 +205,54 @@ def test_nothing_of_a_message_is_passed_over_before_all_of_it_is_there(come, goe
             [(1_000_000 - 100 * i, 7) for i in range(60)],
         )
     assert reader.lost == other.lost == 0
+
+
+@pytest.mark.parametrize("how", ["poll", "one by one", "skip", "batch", "conflated"])
+@pytest.mark.parametrize("kind", ["trade", "bbo", "delta", "status"])
+def test_what_is_overwritten_while_it_is_copied_is_lost_and_not_delivered(how, kind):
+    many = Many(ring=SMALL)
+    many.snapshot(A)
+    while many.bus.map.tail < SMALL * 3 // 4:
+        if kind == "trade":
+            many.trade(A, many.ts)
+        elif kind == "bbo":
+            many.quote(A, 1)
+        elif kind == "delta":
+            many.delta(A, 1)
+        else:
+            many.writer.status(0, 0, 0, 1, 0, 5)
+            many.hub.flush()
+    rows = many.bus.reader(start="oldest").batch()
+    rows.pop("levels")
+    offsets = sorted(offset for array in rows.values() for offset in array["position"].tolist())
+    # As it looks when the producer has claimed the space after the stamp was seen: the stamp, and what is copied, are
+    # still there, and may have been half of each.
+    edge = SMALL + 2048
+    readers = {
+        "poll": many.bus.reader(start="oldest"),
+        "one by one": many.bus.reader(start="oldest"),
+        "skip": many.bus.reader([B], start="oldest"),
+        "batch": many.bus.reader(start="oldest"),
+        "conflated": many.bus.conflated(["none"], ["bbo", "trade", "book"]),
+    }
+    reader = readers[how]
+    poke(many, header(many, "control_offset"), edge)
+    if how == "conflated":
+        reader.poll()
+        first = next(offset for offset in offsets if offset >= edge - SMALL + SMALL // 64)
+    else:
+        first = next(offset for offset in offsets if offset >= edge - SMALL // 2)
+    if how == "poll":
+        found = [event.position.offset for event in reader.poll(10_000)]
+    elif how == "one by one":
+        found = [event.position.offset for event in iter(reader.next, None)]
+    elif how == "batch":
+        batch = reader.batch()
+        batch.pop("levels", None)
+        found = sorted(offset for array in batch.values() for offset in array["position"].tolist())
+    else:
+        reader.poll()
+        found = [offset for offset in offsets if offset >= first]
+    assert found == [offset for offset in offsets if offset >= first]
+    assert reader.lost == offsets.index(first)
+    assert reader.read == len(offsets)

@@ -99,7 +99,28 @@ def read(bus: fastfeed.Bus) -> None:
     assert_type(reader.position.offset, int)
 
 
+def follow(bus: fastfeed.Bus, reader: fastfeed.Reader) -> None:
+    assert_type(bus.reader(label="maker", latency=True), fastfeed.Reader)
+    assert_type(reader.lag, fastfeed.Lag)
+    assert_type(reader.lag.records + reader.lag.bytes + reader.lag.ns, int)
+    assert_type(fastfeed.Position.parse(str(reader.position)), fastfeed.Position)
+    assert_type(reader.wait(), bool)
+    assert_type(reader.wait(timeout=0.5), bool)
+    with reader as same:
+        assert_type(same, fastfeed.Reader)
+    newest = bus.conflated(["binance:BTC/USDT"], kinds=["book", "bbo"], levels=3, wait="spin")
+    assert_type(newest, fastfeed.Conflated)
+    assert_type(newest.poll(), list[fastfeed.Event])
+    assert_type(newest.merged, int)
+    for event in newest:
+        if isinstance(event, fastfeed.BookTop):
+            assert event.state in ("syncing", "live", "stale")
+            assert_type(event.bids, list[tuple[float, float]])
+    bus.conflated(start=reader.position)  # type: ignore[arg-type]
+
+
 async def read_async(reader: fastfeed.Reader) -> None:
+    assert_type(await reader.ready(), bool)
     async for event in reader:
         assert_type(event, fastfeed.Event)
 

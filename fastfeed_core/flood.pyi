@@ -1,0 +1,3 @@
+from fastfeed_core.bus import BusWriter
+
+def flood(writer: BusWriter, instrument: int, first: int, count: int, flush_every: int = 16) -> None: ...
