@@ -87,7 +87,7 @@ def test_tops_of_several_books_are_of_one_moment(shm):
 
 @pytest.mark.parametrize(
     ("what", "reads", "books", "levels", "ring"),
-    [("top", 60_000, 1, 25, 1 << 20), ("together", 60_000, 4, 5, 1 << 20), ("image", 1000, 1, 300, 1 << 22),
+    [("top", 60_000, 1, 25, 1 << 20), ("together", 60_000, 4, 5, 1 << 20), ("image", 1500, 1, 2000, 1 << 22),
      ("depth", 20_000, 1, 5, 1 << 16)],
     ids=["top", "together", "image", "depth"],
 )  # fmt: skip
@@ -329,7 +329,7 @@ def test_a_reader_that_the_ring_overtakes_each_time_is_told_so():
 
 
 def test_books_are_as_of_the_newest_image_even_if_that_is_newer_than_the_flush_that_was_looked_at():
-    feed = Flood(None, books=2)
+    feed = Flood(None, books=2, ring=1 << 22)
     topics = feed.topics
     feed.topics = topics[1:]
     feed.write(400)  # some more, and the second book's image is taken again, and not the first one's

@@ -62,7 +62,7 @@ class Oracle:
                 side = [level for level in side if sign * level[0] >= sign * complete]
                 true = [level for level in true if sign * level[0] >= sign * complete]
             assert side == true[:limit]
-            if len(self.history[found.sequence][0][sign < 0]) <= room:
+            if room >= 8192:  # with less an image may have been cut off, and says so
                 assert complete in (known, None if known is None else side[-1][0])
 
 
@@ -73,6 +73,7 @@ class Desk:
         self.rng = rng
         self.deltas = deltas  # to two snapshots and a loss of the book
         self.room = room
+        self.removals = rng.choice([0.1, 0.5])
         self.writer = BusWriter(ring=ring, instruments=count, levels=room)
         self.hub = Hub(self.writer)
         self.oracles = [Oracle(number) for number in range(count)]
@@ -117,7 +118,7 @@ class Desk:
         for _ in range(changes):
             number = self.rng.randrange(2)
             side = oracle.sides[number]
-            if side and self.rng.random() < 0.5:
+            if side and self.rng.random() < self.removals:
                 side.pop(self.rng.choice([side.keys()[0], side.keys()[-1], self.rng.choice(side.keys())]))
             else:
                 side[self.price(number)] = self.rng.randrange(1, 10**6)
@@ -229,8 +230,8 @@ def test_every_reader_has_the_book_at_its_sequence(seed, count, ring, room):
 @pytest.mark.parametrize("room", [32, 8192])
 def test_so_do_readers_that_the_ring_overtakes(room):
     desk = Desk(random.Random(room), 3, 1 << 16, room, deltas=200)
-    while desk.laps < 15 or desk.followed < 1000:
-        for _ in range(desk.rng.choice([1, 10, 300])):
+    while desk.laps < 8 or desk.followed < 500:
+        for _ in range(desk.rng.choice([1, 100, 300])):
             oracle = desk.rng.choice(desk.oracles)
             looks, desk.look = desk.look, lambda flushed: None  # type: ignore[method-assign]
             desk.tick(oracle)
