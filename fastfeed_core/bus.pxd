@@ -29,5 +29,6 @@ cdef class BusWriter:
     cdef readonly bint closed
     cdef int _allocate_image(self, uint32_t instrument) except -1
     cdef int publish(self, Publication* pub, uint32_t instrument, Book* book) except -1
+    cdef void _clear_book(self, uint64_t index) noexcept
     cdef ConnectionRow* connection_row(self, int index) noexcept
     cdef int64_t* histogram(self, int index) noexcept
