@@ -27,5 +27,6 @@ cdef class BusWriter:
     cdef int _fill(self, const BusHeader* plan, bytes description) except -1
     cdef LatencyHead* _latency(self, uint32_t instrument) noexcept
     cdef int publish(self, Publication* pub, uint32_t instrument, Book* book) except -1
+    cdef void _clear_book(self, uint64_t index) noexcept
     cdef ConnectionRow* connection_row(self, int index) noexcept
     cdef LatencyHead* connection_latency(self, int index) noexcept

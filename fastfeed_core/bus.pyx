@@ -269,6 +269,17 @@ cdef class BusWriter:
     cdef LatencyHead* _latency(self, uint32_t instrument) noexcept:
         return <LatencyHead*>(self.base + self.header.latencies_offset + instrument * self.header.latencies_stride)
 
+    cdef void _clear_book(self, uint64_t index) noexcept:
+        """Have cell and image say that nothing is known, before a row leads readers to them: zeros are numbers."""
+        cdef Publisher* p = &self.publisher
+        cdef TopHead* top = <TopHead*>(p.cells + index * p.cells_stride + CELL_HEAD)
+        cdef ImageHead* image = <ImageHead*>(p.images + index * p.images_stride + CELL_HEAD)
+        top.sequence = top.ts_event = top.ts_recv = top.ts_publish = ABSENT
+        top.complete_bid_px = top.complete_ask_px = ABSENT
+        top.as_of = image.as_of = <int64_t>p.ring.position
+        image.sequence = image.ts_event = image.ts_recv = ABSENT
+        image.complete_bid_px = image.complete_ask_px = ABSENT
+
     cdef ConnectionRow* connection_row(self, int index) noexcept:
         return <ConnectionRow*>(self.base + self.header.connections_offset + index * self.header.connections_stride)
 
@@ -318,6 +329,8 @@ cdef class BusWriter:
             raise OSError(errno.ENOSPC, f"the bus has rows for {self.header.instruments_capacity} instruments")
         self._allocate_instrument(index, book)
         latency_init(self._latency(<uint32_t>index))
+        if book:
+            self._clear_book(index)
         r = &self.publisher.rows[index]
         memset(r, 0, sizeof(InstrumentRow))
         r.has_book = book

@@ -59,5 +59,5 @@ class Checked:
                 assert [size / 10**7 for size in shown.bids["sz"].tolist()] == [size for _, size in bids]
                 assert [size / 10**7 for size in shown.asks["sz"].tolist()] == [size for _, size in asks]
             else:
-                assert (shown.bids, shown.asks) == (bids[:25], asks[:25])
+                assert (shown.bids, shown.asks) == (bids[:25], asks[:25]), (shown, self.bus, self.restarts)
             self.depths += 1

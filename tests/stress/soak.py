@@ -158,7 +158,9 @@ def run(seconds: float, every: float, seed: int) -> dict[str, Any]:
                 each.look()
         feeds.reap(pid, signal.SIGTERM)
         calm.reap(steady, signal.SIGTERM)
-        for each in [*stay, victim]:
+        if victim.process.poll():
+            wrong.append(f"the fourth reader ended with {victim.process.returncode}")
+        for each in stay:
             if each.process.wait(60) != 0:
                 wrong.append(f"a reader ended with {each.process.returncode}")
             each.look()

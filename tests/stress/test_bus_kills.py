@@ -13,11 +13,14 @@ from pathlib import Path
 import pytest
 from checked import Checked
 from feeder import NAME, feeder
+from pipeline import instrument
 from processes import wait_for
 
 import fastfeed
 from fastfeed import BookState
 from fastfeed.reader import Reader
+from fastfeed.rows import write_instrument
+from fastfeed_core.bus import BusWriter
 
 
 def test_a_killed_feed_is_noticed_once_and_the_next_one_followed(shm, kills, seed):
@@ -83,6 +86,19 @@ def test_a_feed_killed_while_it_starts_leaves_nothing_that_stays(shm, kills, see
         seen.look()
         feeds.reap(pid, signal.SIGTERM)
     assert list(shm.iterdir()) == []
+
+
+def test_a_feed_killed_between_a_row_and_its_book_leaves_one_of_which_nothing_is_known(shm):
+    writer = BusWriter("row", ring=1 << 16, instruments=2, levels=256)
+    writer.status(-1, -1, 1, 1, 1, 1)
+    writer.flush()
+    writer.add_instrument(write_instrument(instrument(), True), True)
+    book = fastfeed.open("row").book(NAME)
+    top, depth = book.top(3), book.depth()
+    assert top[:6] == (BookState.SYNCING, [], [], None, None, None)
+    assert (depth.state, depth.complete_to, depth.sequence) == (BookState.SYNCING, (None, None), None)
+    assert top.position.offset == depth.position.offset == writer.position
+    writer.close()
 
 
 READER = """
