@@ -12,6 +12,7 @@ Another compiler or another Python gives other figures: then nothing is compared
 from __future__ import annotations
 
 import argparse
+import mmap
 import os
 import re
 import shutil
@@ -21,7 +22,7 @@ import tempfile
 import tomllib
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 BUDGET = Path(__file__).with_name("budget.toml")
@@ -30,7 +31,41 @@ N = 320  # a multiple of the 64 frames between two flushes
 MARK = "*counters*bucket_low"
 
 
+RING = 1 << 20
+#: rows that publish a record, with so many readers: their counts must not differ by a single instruction
+PUBLISH = {"ring-publish-64": 0, "ring-publish-64-8-readers": 8}
+
 # ---- the child, which runs under valgrind
+
+READER = """
+import mmap, os, sys, time
+from fastfeed_core.ring import Ring
+with open(sys.argv[1], "r+b") as file:
+    memory = mmap.mmap(file.fileno(), 0)
+ring = Ring({ring}, 1, memory, attach=True)
+print("reads", flush=True)
+while os.getppid() == {parent}:
+    ring.read()
+    time.sleep(0.001)
+"""
+
+
+@contextmanager
+def shared_ring(readers: int) -> Iterator[mmap.mmap]:
+    """Yield the memory of a ring that as many processes read, a record a millisecond each."""
+    from fastfeed_core.ring import Ring
+
+    code = READER.format(ring=RING, parent=os.getpid())
+    with tempfile.NamedTemporaryFile(dir="/dev/shm") as file, ExitStack() as stack:
+        file.truncate(Ring.size(RING))
+        memory = mmap.mmap(file.fileno(), 0)
+        for _ in range(readers):
+            child = subprocess.Popen([sys.executable, "-c", code, file.name], stdout=subprocess.PIPE)
+            stack.enter_context(child)  # waits for its end
+            stack.callback(child.kill)
+            assert child.stdout is not None
+            child.stdout.readline()
+        yield memory
 
 
 def cases() -> Iterator[tuple[str, Callable[[ExitStack, int], Callable[[], object]]]]:
@@ -61,6 +96,39 @@ def cases() -> Iterator[tuple[str, Callable[[ExitStack, int], Callable[[], objec
         return lambda: deque(map(ring.write, records), maxlen=0)
 
     yield "ring-write-80", prepare_ring
+
+    for name, readers in PUBLISH.items():
+
+        def prepare_publish(stack, count, readers=readers):
+            memory = stack.enter_context(shared_ring(readers))
+            ring = Ring(RING, 1, memory)
+            return lambda: ring.write_same(bytes(48), count)
+
+        yield name, prepare_publish
+
+    def prepare_read(stack, count):
+        ring = Ring(RING)
+        ring.write_same(bytes(48), count)
+        return ring.skip
+
+    yield "ring-read-64", prepare_read
+
+    quotes = frames.make("spot", 3 * N)
+
+    def prepare_batch(stack, count):
+        from fastfeed_core.attach import BusMap
+        from fastfeed_core.subscription import Subscription
+
+        stage = stack.enter_context(open_stage(PRODUCTS["spot"], (), quotes.snapshot, ring=1 << 22))
+        drive.run(stage.connection, pack(quotes.kinds["bookTicker"][:count]), TS)
+        bus = BusMap(writer=stage.bus)
+        for _ in range(2):  # the first one imports numpy, and finds room for all rows
+            subscription = Subscription(bus, kinds=["bbo"], start=stage.start)
+            subscription.batch()
+        subscription = Subscription(bus, kinds=["bbo"], start=stage.start)
+        return subscription.batch
+
+    yield "batch-read-bbo", prepare_batch
 
     bids, asks, updates = frames.book_updates(5000, 3 * N, 1)
 
@@ -171,6 +239,8 @@ def compare(rows: dict[str, float], budget: dict[str, int]) -> list[str]:
             wrong.append(f"{row}: expected at most {allowed} instructions a message, was {value:.0f} ({change:+.1%})")
         elif change < -ALLOWED:
             print(f"{row}: {-change:.1%} fewer than the budget; lower it with --update")
+    if len({rows.get(row) for row in PUBLISH}) != 1:
+        wrong.append(f"readers cost the producer instructions: {({row: rows.get(row) for row in PUBLISH})}")
     return wrong
 
 

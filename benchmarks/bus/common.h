@@ -102,7 +102,7 @@ static inline pid_t spawn(void)
 static inline void join(pid_t child)
 {
     int status;
-    if (waitpid(child, &status, 0) != child || !WIFEXITED(status) || WEXITSTATUS(status))
+    if (waitpid(child, &status, 0) <= 0 || !WIFEXITED(status) || WEXITSTATUS(status))
         die("the other process failed");
 }
 

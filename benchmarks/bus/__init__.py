@@ -1,0 +1,1 @@
+"""The bus against what the machine can do: `python -m benchmarks.bus`."""
