@@ -240,7 +240,7 @@ def compare(rows: dict[str, float], budget: dict[str, int]) -> list[str]:
         elif change < -ALLOWED:
             print(f"{row}: {-change:.1%} fewer than the budget; lower it with --update")
     if len({rows.get(row) for row in PUBLISH}) != 1:
-        wrong.append(f"readers cost the producer instructions: {({row: rows.get(row) for row in PUBLISH})}")
+        wrong.append(f"readers cost the producer instructions: { ({row: rows.get(row) for row in PUBLISH}) }")
     return wrong
 
 

@@ -25,12 +25,13 @@ from libc.string cimport memcpy, memset
 from fastfeed_core.counters cimport latency_init
 from fastfeed_core.event cimport ABSENT
 from fastfeed_core.plan cimport HUGE_PAGE, plan_file
-from fastfeed_core.publish cimport publish_status, publisher_flush, publisher_prepare
+from fastfeed_core.publish cimport CELL_HEAD, publish_status, publisher_flush, publisher_prepare
 from fastfeed_core.records cimport (
     LAYOUT_VERSION,
     MAGIC,
     MAX_PAIRS,
     BusLive,
+    ImageHead,
     InstrumentRow,
     LatencyHead,
     LevelPair,
@@ -38,6 +39,7 @@ from fastfeed_core.records cimport (
     Reason,
     ScopeCode,
     State,
+    TopHead,
 )
 from fastfeed_core.ring cimport FF_LINE, ff_max_record, ff_ring_control, ff_ring_init
 from fastfeed_core.wake cimport ff_bell_create, ff_bell_detach, ff_monotonic, ff_wake
