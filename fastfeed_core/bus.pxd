@@ -1,6 +1,6 @@
 """The files of a bus: their names, their layout, and the one process that writes them."""
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from fastfeed_core.book cimport Book
 from fastfeed_core.publish cimport Publication, Publisher
