@@ -263,16 +263,15 @@ cdef class Replicas:
         """Apply what the ring holds up to the tail of now; what is written meanwhile is left for the next call."""
         cdef uint64_t target = self.map.last_flush()
         cdef int64_t last = self.loads + LOADS
-        if not self.loaded:
-            self._load()
-            target = max(target, self.newest)
-        while self.reader.position < target:
-            if self._step(target) != FF_LAPPED:
-                continue
-            if self.loads >= last:
+        while not self.loaded or self.reader.position < target:
+            if self.loaded:
+                self.loaded = self._step(target) != FF_LAPPED
+            elif self.loads == last:
                 raise Unstable(f"the ring overtook the reader {LOADS} times")
-            self._load()
-            target = max(target, self.newest)   # all are of one moment: no earlier than the newest image
+            else:
+                self._load()
+                # All are of one moment, and that is no earlier than the newest image.
+                target = max(target, self.newest)
         return 0
 
     cdef int _step(self, uint64_t target) except? -2:

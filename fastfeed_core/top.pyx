@@ -27,7 +27,12 @@ cdef extern from *:
        is made for it alone. */
     static inline PyObject *ff_new_tuple(PyObject *type, Py_ssize_t n)
     {
-        return ((PyTypeObject *)type)->tp_alloc((PyTypeObject *)type, n);
+        PyObject *tuple = ((PyTypeObject *)type)->tp_alloc((PyTypeObject *)type, n);
+    #if PY_VERSION_HEX >= 0x030E0000
+        if (tuple != NULL)
+            ((PyTupleObject *)tuple)->ob_hash = -1; /* not computed yet; 0 would be believed */
+    #endif
+        return tuple;
     }
 
     static inline void ff_set_item(PyObject *tuple, Py_ssize_t i, PyObject *value)

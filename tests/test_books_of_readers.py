@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import struct
 import subprocess
+import sys
 from decimal import Decimal, localcontext
 from typing import Any
 
@@ -392,6 +393,22 @@ def test_a_row_whose_cell_is_still_to_come_is_syncing():
     new, old = bus.books(["binance:NEW/USDT", name(0)]).top(5)
     assert (new.state, old.sequence) == (SYNCING, 11)
     assert row == 1
+
+
+def test_what_is_made_in_c_is_what_its_class_makes():
+    top = private(Flood(None)).book(name(0)).top(2)
+    twin = fastfeed.Top(*top)
+    assert type(top) is fastfeed.Top
+    assert (top, repr(top), top._replace(state=LIVE)) == (twin, repr(twin), twin)
+    place = fastfeed.Position(*top.position)
+    assert type(top.position) is fastfeed.Position
+    assert (top.position, repr(top.position), {place: 1}[top.position]) == (place, repr(place), 1)
+    book = private(Flood(None)).book(name(0))
+    for what in (fastfeed.Top, fastfeed.Position, LIVE):
+        before = sys.getrefcount(what)
+        for _ in range(100):
+            book.top(5)
+        assert sys.getrefcount(what) == before
 
 
 def test_a_name_is_followed_to_its_newest_row(shm, monkeypatch):
