@@ -20,7 +20,13 @@ from fastfeed_core.records cimport (
     LatencyHead,
 )
 from fastfeed_core.ring cimport FF_BLOCKS, ff_ring_attach
-from fastfeed_core.wake cimport ff_bell_attach, ff_bell_detach, ff_monotonic, ff_monotonic_coarse
+from fastfeed_core.wake cimport (
+    ff_bell_attach,
+    ff_bell_detach,
+    ff_monotonic,
+    ff_monotonic_coarse,
+    ff_prepare_sleep,
+)
 
 from fastfeed_core import bus, records
 from fastfeed_core.readers import list_rows
@@ -342,6 +348,11 @@ cdef class BusMap:
     def has_bell(self):
         """True if the feed can be asked for wake-ups from here; else blocking readers look every millisecond."""
         return self.bell != NULL
+
+    def ask_for_wake(self):
+        """Ask the feed, as a reader does that is about to sleep, to wake all sleepers at its next flush."""
+        if self.bell != NULL:
+            ff_prepare_sleep(<const uint32_t*>&self.live.wake, &self.bell.sleepers)
 
     @property
     def readers_path(self):
