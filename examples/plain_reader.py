@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-MAGIC, VERSION = b"FFEED_G1", 2
+MAGIC, VERSION = b"FFEED_G1", 3
 LIVE = 512  # where BusLive lies
 TRADE, PAD = 2, 255
 FORMAT = {"i1": "b", "u1": "B", "u2": "H", "u4": "I", "i8": "q", "u8": "Q"}
@@ -43,7 +43,7 @@ class PlainBus:
         if self.map[:8] != MAGIC or version != VERSION:
             raise ValueError(f"{name} is no bus of layout {VERSION}")
         # The file tells each field's type and place. A compiled reader has them built in, and refuses others.
-        at, size = struct.unpack_from("<QQ", self.map, 56)
+        at, size = struct.unpack_from("<QQ", self.map, 64)
         self.fields = dict(self._describe(self.map[at : at + size].decode()))
         self.generation = self.get("BusHeader.generation")
         self.control = self.get("BusHeader.control_offset")

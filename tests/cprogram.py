@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fastfeed import get_include
-from fastfeed_core import bus, records
+from fastfeed_core import records
 from fastfeed_core.message import Event
 
 ROOT = Path(__file__).parent.parent
@@ -113,9 +113,3 @@ def seen_by_c(answer: list[str]) -> tuple[list[str], dict[str, int]]:
         out.append(" ".join([words[0], words[1], *words[4:]]))
     last = answer[-1].split()
     return out, {last[i]: int(last[i + 1]) for i in range(0, len(last), 2)}
-
-
-def sleepers(name: str) -> int:
-    """The flag by which readers of a bus say that they sleep."""
-    with open(bus.path(name, "readers"), "rb") as file:
-        return int.from_bytes(file.read(4), "little")

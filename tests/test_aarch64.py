@@ -8,7 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cprogram import ROOT, build, compiler, probe, seen_by_c, seen_by_python, sleepers
+from bell import sleepers
+from cprogram import ROOT, build, compiler, probe, seen_by_c, seen_by_python
 from livebus import LiveBus
 from processes import wait_for
 

@@ -13,7 +13,8 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from cprogram import ROOT, STRICT, build, compiler, probe, seen_by_c, seen_by_python, sleepers
+from bell import sleepers
+from cprogram import ROOT, STRICT, build, compiler, probe, seen_by_c, seen_by_python
 from livebus import LiveBus, remote_bus
 from processes import fastfeed as run_fastfeed
 from processes import wait_for
@@ -251,13 +252,24 @@ def test_a_waiting_reader_is_told(feed, probe_program, how):
 
 
 def test_a_reader_that_may_not_ask_to_be_woken_looks_by_itself(feed, probe_program):
-    os.unlink(core_bus.path("cbus", "readers"))
-    with probe(probe_program, "cbus") as c:
-        c.ask("start now")
-        assert c.ask("wait block 600000") == ["0"]  # a millisecond, and not ten minutes
-        feed.trade()
-        assert c.ask("wait block 600000") == ["1"]
-    Path(core_bus.path("cbus", "readers")).touch()  # what the feed will tidy up
+    places = {field: at for field, _, _, at in records.FORMATS["BusHeader"]}
+    for field, value in (("bell", 2**31 - 1), ("bell", -1), ("generation", None)):
+        with open(core_bus.path("cbus", "data"), "r+b") as data:
+            data.seek(places[field])
+            kept = data.read(8)
+            # Nobody's segment, as in another IPC namespace; none; another generation's (with stamps like ours).
+            bad = int.from_bytes(kept, "little") + (1 << 16) if value is None else value
+            data.seek(places[field])
+            data.write(bad.to_bytes(8, "little", signed=True))
+            data.flush()
+            with probe(probe_program, "cbus") as c:
+                c.ask("start now")
+                assert c.ask("wait block 600000") == ["0"]  # a millisecond, and not ten minutes
+                feed.trade()
+                assert c.ask("wait block 600000") == ["1"]
+            data.seek(places[field])
+            data.write(kept)
+    assert feed.writer.wakes == 0
 
 
 # ---- what is no bus

@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from bell import ask_to_be_woken, attached
 from feeder import Feeder
 
 import fastfeed
@@ -24,6 +25,7 @@ NOBODY = 65534
 # What a process can try with a bus that it may read: each way gives the name of the error, or what happened.
 ATTACK = """
 import ctypes, fcntl, json, mmap, os, sys
+from fastfeed_core import records
 from fastfeed_core.attach import BusMap
 data = sys.argv[1]
 libc = ctypes.CDLL(None, use_errno=True)
@@ -73,11 +75,21 @@ ways = {
     "moving another in its place": lambda: os.rename(sys.argv[3], data),
     "opening the lock": lambda: write_to(data.replace(".data", ".lock")),
     "writing the feed's memory": lambda: write_to(f"/proc/{bus.pid}/mem"),
+    "removing the bell": lambda: shmctl(0),         # IPC_RMID
+    "taking the bell for itself": lambda: shmctl(1),    # IPC_SET
 }
 
 def fallocate(fd):
     if libc.fallocate(fd, 3, ctypes.c_long(0), ctypes.c_long(SIZE)):    # punch a hole, keep the size
         raise OSError(ctypes.get_errno(), "fallocate")
+
+def shmctl(what):
+    at = next(offset for field, _, _, offset in records.FORMATS["BusHeader"] if field == "bell")
+    key = int.from_bytes(os.pread(fd, 8, at), "little")
+    about = ctypes.create_string_buffer(256)
+    assert libc.shmctl(key, 2, about) == 0          # IPC_STAT: it is there, and ours to look at
+    if libc.shmctl(key, what, about):
+        raise OSError(ctypes.get_errno(), "shmctl")
 
 told = {}
 for name, way in ways.items():
@@ -111,7 +123,7 @@ def test_another_user_of_the_group_changes_no_byte_that_others_see(shm, tmp_path
         assert done.returncode == 0, done.stderr
         told = json.loads(done.stdout)
         assert set(told.values()) <= {"PermissionError", "OSError"}, told  # OSError: EINVAL, EBADF
-        assert len(told) == 14
+        assert len(told) == 16
         assert hashlib.sha256(Path(data).read_bytes()).digest() == before
         feed.send(20)
         book = fastfeed.open("shared").book("binance:BTC/USDT")
@@ -141,27 +153,26 @@ def test_a_reader_of_the_same_user_has_nothing_to_write_through(shm):
         feed.close()
 
 
-def test_garbage_in_the_readers_file_changes_nothing_of_what_is_published(shm):
+def test_garbage_in_bell_and_readers_file_changes_nothing_of_what_is_published(shm):
     feed = Feeder("garbage")
     readers = Path(path("garbage", "readers"))
     try:
         reader = fastfeed.open("garbage").reader()
         for seed in range(200):
+            garbage = hashlib.sha256(bytes([seed])).digest()
+            # Rows, the whole of some, and once in a while another size.
             with readers.open("r+b", buffering=0) as file:
-                file.write((hashlib.sha256(bytes([seed])).digest() * (readers.stat().st_size // 32 + 1))[
-                    : readers.stat().st_size])  # fmt: skip
+                file.write(garbage * 1024)
+                if seed % 10 == 0:
+                    file.truncate(seed * 100)
+            with attached("garbage") as bell:
+                bell[:] = (garbage * 5)[: len(bell)]
             feed.send()
         events = reader.poll(10_000)
         assert [each.sequence for each in events if each.kind in ("delta", "snapshot")] == list(range(1, 201))
         assert fastfeed.open("garbage").book("binance:BTC/USDT").depth().sequence == 200
     finally:
         feed.close()
-
-
-def ask_to_be_woken(name):
-    """Set the flag of the sleepers, as any reader may."""
-    with open(path(name, "readers"), "r+b", buffering=0) as file:
-        file.write(b"\xff\xff\xff\xff")
 
 
 def test_readers_that_ask_to_be_woken_all_the_time_cost_one_wake_a_flush(shm):
@@ -184,15 +195,17 @@ def test_readers_that_ask_to_be_woken_all_the_time_cost_one_wake_a_flush(shm):
 COUNT = """
 import os, sys
 sys.path.insert(0, "tests")
+from bell import attached
 from feeder import Feeder
 from fastfeed_core.bus import path
 from fastfeed_core.counters import bucket_low
 feed = Feeder("count")
 feed.send(200)
-with open(path("count", "readers"), "r+b", buffering=0) as file:
+with open(path("count", "readers"), "r+b", buffering=0) as file, attached("count") as bell:
     for kind in ("clean", "garbage"):
         if kind == "garbage":
             file.write(bytes([165]) * os.fstat(file.fileno()).st_size)
+            bell[:] = bytes([165]) * len(bell)
         feed.send(20)               # the first flush makes the wake-up that the garbage asks for
         bucket_low(1)
         feed.send(500)
@@ -202,7 +215,7 @@ feed.close()
 
 
 @pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed")
-def test_a_flush_costs_the_same_whatever_the_readers_file_holds(shm, tmp_path):
+def test_a_flush_costs_the_same_whatever_readers_have_written(shm, tmp_path):
     """As callgrind counts the instructions of 500 flushes."""
     command = ["valgrind", "--tool=callgrind", "--quiet", "--dump-before=*counters*bucket_low",
                "--toggle-collect=*publisher_flush", f"--callgrind-out-file={tmp_path}/part",

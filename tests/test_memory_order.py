@@ -75,6 +75,7 @@ def test_an_access_and_its_function_are_found():
 STRONG = {
     ("load", "acquire"): "ldar",
     ("store", "release"): "stlr",
+    ("store", "seq_cst"): "stlr",
     ("fence", "acquire"): "dmb ishld",
     ("fence", "release"): "dmb ish",
     ("fence", "seq_cst"): "dmb ish",

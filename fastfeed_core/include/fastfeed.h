@@ -43,6 +43,8 @@
 #ifdef __linux__
 #include <limits.h>
 #include <linux/futex.h>
+#include <sys/ipc.h>
+#include <sys/shm.h>
 #include <sys/syscall.h>
 #endif
 
@@ -70,8 +72,8 @@ extern "C" {
 #define FF_LIVE_READY 1      /* values of ff_bus_live.state */
 #define FF_LIVE_CLOSED 2
 #define FF_CELL_HEAD 128     /* bytes in front of the two slots of a cell or an image: the version word, alone */
-#define FF_READERS_HEAD 128  /* bytes of the readers' file before its rows; the sleepers' flag is the first word */
-#define FF_READER_ROWS 64    /* rows of the readers' file */
+#define FF_READER_ROWS 256   /* rows of the readers' file */
+#define FF_READER_STRIDE 12288 /* bytes from one of them to the next */
 #define FF_STALE_AFTER 1000000000 /* ns without a heartbeat after which nothing that the feed wrote is live */
 #define FF_ID_INTEGER 1      /* values of ff_trade_record.id_kind */
 #define FF_ID_UUID 2
@@ -123,6 +125,7 @@ enum ff_reason {
     FF_REASON_NO_DATA = 13,     /* a subscription that the venue took never brought anything */
     FF_REASON_REPAIRED = 14,    /* an unchained book was found to differ from the venue's, and replaced */
     FF_REASON_CROSSED = 15,     /* the best bid has come to lie above the best ask */
+    FF_REASON_LAPPED = 16,      /* said by a reader alone: it was overtaken, and values that it showed may be old */
 };
 
 enum ff_scope_code {
@@ -194,14 +197,14 @@ typedef struct {
 typedef struct {
     ff_record_head head;
     int64_t last;              /* price of the last trade */
-    int64_t mark_price;
-    int64_t index_price;
+    int64_t mark_price;        /* by which positions are valued */
+    int64_t index_price;       /* of the venues that the contract follows */
     int64_t open_interest;     /* in the unit of sizes */
     int64_t funding_rate;      /* the current one, for one interval of the venue */
     int64_t volume;            /* of 24 hours, in the unit of sizes */
     int64_t next_funding_time; /* ns since the epoch */
     int8_t last_exp;           /* last * 10**last_exp is the price */
-    int8_t mark_price_exp;
+    int8_t mark_price_exp;     /* of mark_price, and so on */
     int8_t index_price_exp;
     int8_t open_interest_exp;
     int8_t funding_rate_exp;
@@ -213,12 +216,12 @@ typedef struct {
     ff_record_head head;
     int64_t start;       /* ns since the epoch */
     int64_t open;        /* prices */
-    int64_t high;
-    int64_t low;
-    int64_t close;
+    int64_t high;        /* greatest price of a trade */
+    int64_t low;         /* least price of a trade */
+    int64_t close;       /* last price of a trade */
     int64_t volume;      /* in the unit of sizes: volume * 10**volume_exp */
     uint32_t interval;   /* seconds */
-    int8_t volume_exp;
+    int8_t volume_exp;   /* of the volume */
     uint8_t closed;      /* 1: no further change */
     uint8_t _padding[2];
 } ff_bar_record;
@@ -268,24 +271,25 @@ typedef struct {
     uint64_t pid;                  /* the producer's */
     uint64_t pid_start;            /* its start time in clock ticks since boot */
     int64_t created;               /* ns since the epoch */
-    uint64_t description_offset;
+    int64_t bell;                  /* id of the System V segment by which readers ask to be woken; -1: there is none */
+    uint64_t description_offset;   /* bytes from the start of the file, as all offsets */
     uint64_t description_size;     /* bytes of the records' own description */
     uint64_t control_offset;       /* the ring's control words */
-    uint64_t ring_offset;
+    uint64_t ring_offset;          /* of the ring's first byte, on a page */
     uint64_t ring_capacity;        /* a power of two */
-    uint64_t instruments_offset;
-    uint64_t instruments_stride;
-    uint64_t instruments_capacity;
-    uint64_t connections_offset;
-    uint64_t connections_stride;
-    uint64_t connections_capacity;
-    uint64_t cells_offset;
-    uint64_t cells_stride;
+    uint64_t instruments_offset;   /* of the instrument table */
+    uint64_t instruments_stride;   /* bytes of a row */
+    uint64_t instruments_capacity; /* rows that there is room for */
+    uint64_t connections_offset;   /* of the connection table; memory is taken as rows come */
+    uint64_t connections_stride;   /* bytes of a row with its latencies */
+    uint64_t connections_capacity; /* rows that there is room for */
+    uint64_t cells_offset;         /* of the top cells, one a row of the instrument table */
+    uint64_t cells_stride;         /* bytes of a cell: its version, then two slots */
     uint64_t cells_depth;          /* levels a side of a top cell */
     uint64_t latencies_offset;     /* of the instruments, one a row of the instrument table */
-    uint64_t latencies_stride;
-    uint64_t images_offset;
-    uint64_t images_stride;
+    uint64_t latencies_stride;     /* bytes of a LatencyHead with its counts */
+    uint64_t images_offset;        /* of the images of whole books, one a row; memory is taken as books come */
+    uint64_t images_stride;        /* bytes of an image: its version, then two slots */
     uint64_t images_depth;         /* levels a side of an image */
     uint64_t histogram_size;       /* buckets of a latency histogram */
 } ff_bus_header;
@@ -304,17 +308,17 @@ typedef struct {
 typedef struct {
     char name[64];             /* UTF-8, zero padded */
     char symbol[48];           /* the venue's */
-    char venue[16];
-    char base[16];
-    char quote[16];
+    char venue[16];            /* id of the venue */
+    char base[16];             /* what is traded */
+    char quote[16];            /* what it is priced in */
     char settle[16];           /* empty on spot */
-    char contract_unit[16];
+    char contract_unit[16];    /* what one contract is measured in */
     int64_t tick_mantissa;     /* tick size = mantissa * 10**exponent */
-    int64_t lot_mantissa;
-    int64_t contract_mantissa;
+    int64_t lot_mantissa;      /* lot size */
+    int64_t contract_mantissa; /* contract size: of contract_unit in one unit of size */
     int64_t strike_mantissa;   /* absent unless an option */
     int64_t expiry;            /* ns since the epoch, absent if none */
-    int8_t tick_exp;
+    int8_t tick_exp;           /* of the tick size, and so on */
     int8_t lot_exp;
     int8_t contract_exp;
     int8_t strike_exp;
@@ -322,19 +326,19 @@ typedef struct {
     int8_t sz_exp;             /* size = sz * 10**sz_exp */
     uint8_t kind;              /* index of spot, swap, future, option */
     uint8_t option_type;       /* 0 none, 1 call, 2 put */
-    uint8_t inverse;
+    uint8_t inverse;           /* 1: settled in the base */
     uint8_t chained;           /* 1: a lost delta is seen at the next one */
     uint8_t has_book;          /* 1: a book is kept for it */
     uint8_t _padding;
     uint32_t status;           /* index of the status words */
     /* counters, by the feed alone */
-    int64_t deltas;
-    int64_t snapshots;
-    int64_t bbos;
-    int64_t trades;
-    int64_t tickers;
-    int64_t bars;
-    int64_t liquidations;
+    int64_t deltas;            /* published */
+    int64_t snapshots;         /* published */
+    int64_t bbos;              /* published */
+    int64_t trades;            /* published */
+    int64_t tickers;           /* published */
+    int64_t bars;              /* published */
+    int64_t liquidations;      /* published */
     int64_t old;               /* deltas that the book had already */
     int64_t gaps;              /* sequences found missing: the book was dropped */
     int64_t source_gaps;       /* ... on one source while another was in step */
@@ -351,10 +355,10 @@ typedef struct {
 typedef struct {
     char label[64];       /* venue, product and route */
     int64_t connected;    /* ns since the epoch of the last connect, 0 if closed */
-    int64_t connects;
-    int64_t disconnects;
-    int64_t frames;
-    int64_t bytes;
+    int64_t connects;     /* sockets opened */
+    int64_t disconnects;  /* sockets lost or closed */
+    int64_t frames;       /* messages that came */
+    int64_t bytes;        /* of these messages */
     int64_t controls;     /* acks, errors, notices */
     int64_t malformed;    /* frames that were refused */
     int64_t unrouted;     /* frames of topics that nobody asked for */
@@ -379,44 +383,48 @@ typedef struct {
 
 /* head of a slot of a top cell; the pairs follow: cells_depth bids, then cells_depth asks */
 typedef struct {
-    int64_t sequence;
-    int64_t ts_event;
-    int64_t ts_recv;
-    int64_t ts_publish;
+    int64_t sequence;        /* the venue's last sequence that the book has */
+    int64_t ts_event;        /* of the last message that changed the book */
+    int64_t ts_recv;         /* of that message */
+    int64_t ts_publish;      /* of that message */
     int64_t as_of;           /* ring position up to which the slot has everything */
-    int64_t complete_bid_px;
-    int64_t complete_ask_px;
+    int64_t complete_bid_px; /* worst bid price down to which all is known; absent: the whole side */
+    int64_t complete_ask_px; /* worst ask price up to which all is known; absent: the whole side */
     uint16_t state;          /* enum ff_state */
     uint16_t flags;          /* crossed or locked, enum ff_flag */
-    uint16_t n_bids;
-    uint16_t n_asks;
+    uint16_t n_bids;         /* pairs of bids that are filled, best first */
+    uint16_t n_asks;         /* pairs of asks that are filled, best first */
 } ff_top_head;
 
 /* head of a slot of an image; the pairs follow: images_depth bids, then images_depth asks */
 typedef struct {
-    int64_t sequence;
-    int64_t ts_event;
-    int64_t ts_recv;
-    int64_t as_of;
-    int64_t complete_bid_px;
-    int64_t complete_ask_px;
-    uint32_t state;
-    uint32_t n_bids;
-    uint32_t n_asks;
+    int64_t sequence;        /* the venue's last sequence that the image has */
+    int64_t ts_event;        /* of the last message that changed the book */
+    int64_t ts_recv;         /* of that message */
+    int64_t as_of;           /* ring position up to which the image has everything */
+    int64_t complete_bid_px; /* worst bid price down to which all is known; absent: the whole side */
+    int64_t complete_ask_px; /* worst ask price up to which all is known; absent: the whole side */
+    uint32_t state;          /* enum ff_state */
+    uint32_t n_bids;         /* pairs of bids that are filled, best first */
+    uint32_t n_asks;         /* pairs of asks that are filled, best first */
     uint32_t _padding;
 } ff_image_head;
 
-/* one reader's line in the readers' file, which the feed never trusts */
+/* one reader's row in the readers' file, which the feed never reads; behind it HISTOGRAM_SIZE counts (int64) of the latency from publish to read. A row counts while its reader holds the lock of the row's first byte */
 typedef struct {
-    uint32_t state;      /* 0 free, 1 in use */
+    uint64_t generation; /* of the bus that it reads */
     uint32_t pid;
+    uint8_t wait;        /* index of block, yield, spin */
+    uint8_t _padding[3];
     int64_t attached;    /* ns since the epoch */
-    char label[48];
-    int64_t position;
-    int64_t read;        /* records seen */
-    int64_t lost;
-    int64_t heartbeat;   /* CLOCK_MONOTONIC ns */
-    int64_t _padding[4];
+    char label[48];      /* UTF-8, zero padded */
+    int64_t position;    /* ring position of its next record */
+    int64_t read;        /* records before that one */
+    int64_t lost;        /* records that were overwritten before it read them */
+    int64_t behind;      /* records between it and the tail */
+    int64_t heartbeat;   /* CLOCK_MONOTONIC ns of this row */
+    int64_t latency_max; /* ns from publish to read; absent unless it is measured */
+    int64_t _reserved;
 } ff_reader_row;
 
 /* The compiler lays them out as the feed's did. */
@@ -502,7 +510,7 @@ FF_STATIC_ASSERT(offsetof(ff_status_record, received) == 80, "ff_status_record.r
 FF_STATIC_ASSERT(sizeof(ff_level_pair) == 16, "size of ff_level_pair");
 FF_STATIC_ASSERT(offsetof(ff_level_pair, px) == 0, "ff_level_pair.px");
 FF_STATIC_ASSERT(offsetof(ff_level_pair, sz) == 8, "ff_level_pair.sz");
-FF_STATIC_ASSERT(sizeof(ff_bus_header) == 216, "size of ff_bus_header");
+FF_STATIC_ASSERT(sizeof(ff_bus_header) == 224, "size of ff_bus_header");
 FF_STATIC_ASSERT(offsetof(ff_bus_header, magic) == 0, "ff_bus_header.magic");
 FF_STATIC_ASSERT(offsetof(ff_bus_header, layout_version) == 8, "ff_bus_header.layout_version");
 FF_STATIC_ASSERT(offsetof(ff_bus_header, line) == 12, "ff_bus_header.line");
@@ -511,26 +519,27 @@ FF_STATIC_ASSERT(offsetof(ff_bus_header, generation) == 24, "ff_bus_header.gener
 FF_STATIC_ASSERT(offsetof(ff_bus_header, pid) == 32, "ff_bus_header.pid");
 FF_STATIC_ASSERT(offsetof(ff_bus_header, pid_start) == 40, "ff_bus_header.pid_start");
 FF_STATIC_ASSERT(offsetof(ff_bus_header, created) == 48, "ff_bus_header.created");
-FF_STATIC_ASSERT(offsetof(ff_bus_header, description_offset) == 56, "ff_bus_header.description_offset");
-FF_STATIC_ASSERT(offsetof(ff_bus_header, description_size) == 64, "ff_bus_header.description_size");
-FF_STATIC_ASSERT(offsetof(ff_bus_header, control_offset) == 72, "ff_bus_header.control_offset");
-FF_STATIC_ASSERT(offsetof(ff_bus_header, ring_offset) == 80, "ff_bus_header.ring_offset");
-FF_STATIC_ASSERT(offsetof(ff_bus_header, ring_capacity) == 88, "ff_bus_header.ring_capacity");
-FF_STATIC_ASSERT(offsetof(ff_bus_header, instruments_offset) == 96, "ff_bus_header.instruments_offset");
-FF_STATIC_ASSERT(offsetof(ff_bus_header, instruments_stride) == 104, "ff_bus_header.instruments_stride");
-FF_STATIC_ASSERT(offsetof(ff_bus_header, instruments_capacity) == 112, "ff_bus_header.instruments_capacity");
-FF_STATIC_ASSERT(offsetof(ff_bus_header, connections_offset) == 120, "ff_bus_header.connections_offset");
-FF_STATIC_ASSERT(offsetof(ff_bus_header, connections_stride) == 128, "ff_bus_header.connections_stride");
-FF_STATIC_ASSERT(offsetof(ff_bus_header, connections_capacity) == 136, "ff_bus_header.connections_capacity");
-FF_STATIC_ASSERT(offsetof(ff_bus_header, cells_offset) == 144, "ff_bus_header.cells_offset");
-FF_STATIC_ASSERT(offsetof(ff_bus_header, cells_stride) == 152, "ff_bus_header.cells_stride");
-FF_STATIC_ASSERT(offsetof(ff_bus_header, cells_depth) == 160, "ff_bus_header.cells_depth");
-FF_STATIC_ASSERT(offsetof(ff_bus_header, latencies_offset) == 168, "ff_bus_header.latencies_offset");
-FF_STATIC_ASSERT(offsetof(ff_bus_header, latencies_stride) == 176, "ff_bus_header.latencies_stride");
-FF_STATIC_ASSERT(offsetof(ff_bus_header, images_offset) == 184, "ff_bus_header.images_offset");
-FF_STATIC_ASSERT(offsetof(ff_bus_header, images_stride) == 192, "ff_bus_header.images_stride");
-FF_STATIC_ASSERT(offsetof(ff_bus_header, images_depth) == 200, "ff_bus_header.images_depth");
-FF_STATIC_ASSERT(offsetof(ff_bus_header, histogram_size) == 208, "ff_bus_header.histogram_size");
+FF_STATIC_ASSERT(offsetof(ff_bus_header, bell) == 56, "ff_bus_header.bell");
+FF_STATIC_ASSERT(offsetof(ff_bus_header, description_offset) == 64, "ff_bus_header.description_offset");
+FF_STATIC_ASSERT(offsetof(ff_bus_header, description_size) == 72, "ff_bus_header.description_size");
+FF_STATIC_ASSERT(offsetof(ff_bus_header, control_offset) == 80, "ff_bus_header.control_offset");
+FF_STATIC_ASSERT(offsetof(ff_bus_header, ring_offset) == 88, "ff_bus_header.ring_offset");
+FF_STATIC_ASSERT(offsetof(ff_bus_header, ring_capacity) == 96, "ff_bus_header.ring_capacity");
+FF_STATIC_ASSERT(offsetof(ff_bus_header, instruments_offset) == 104, "ff_bus_header.instruments_offset");
+FF_STATIC_ASSERT(offsetof(ff_bus_header, instruments_stride) == 112, "ff_bus_header.instruments_stride");
+FF_STATIC_ASSERT(offsetof(ff_bus_header, instruments_capacity) == 120, "ff_bus_header.instruments_capacity");
+FF_STATIC_ASSERT(offsetof(ff_bus_header, connections_offset) == 128, "ff_bus_header.connections_offset");
+FF_STATIC_ASSERT(offsetof(ff_bus_header, connections_stride) == 136, "ff_bus_header.connections_stride");
+FF_STATIC_ASSERT(offsetof(ff_bus_header, connections_capacity) == 144, "ff_bus_header.connections_capacity");
+FF_STATIC_ASSERT(offsetof(ff_bus_header, cells_offset) == 152, "ff_bus_header.cells_offset");
+FF_STATIC_ASSERT(offsetof(ff_bus_header, cells_stride) == 160, "ff_bus_header.cells_stride");
+FF_STATIC_ASSERT(offsetof(ff_bus_header, cells_depth) == 168, "ff_bus_header.cells_depth");
+FF_STATIC_ASSERT(offsetof(ff_bus_header, latencies_offset) == 176, "ff_bus_header.latencies_offset");
+FF_STATIC_ASSERT(offsetof(ff_bus_header, latencies_stride) == 184, "ff_bus_header.latencies_stride");
+FF_STATIC_ASSERT(offsetof(ff_bus_header, images_offset) == 192, "ff_bus_header.images_offset");
+FF_STATIC_ASSERT(offsetof(ff_bus_header, images_stride) == 200, "ff_bus_header.images_stride");
+FF_STATIC_ASSERT(offsetof(ff_bus_header, images_depth) == 208, "ff_bus_header.images_depth");
+FF_STATIC_ASSERT(offsetof(ff_bus_header, histogram_size) == 216, "ff_bus_header.histogram_size");
 FF_STATIC_ASSERT(sizeof(ff_bus_live) == 56, "size of ff_bus_live");
 FF_STATIC_ASSERT(offsetof(ff_bus_live, state) == 0, "ff_bus_live.state");
 FF_STATIC_ASSERT(offsetof(ff_bus_live, heartbeat) == 8, "ff_bus_live.heartbeat");
@@ -631,15 +640,19 @@ FF_STATIC_ASSERT(offsetof(ff_image_head, n_bids) == 52, "ff_image_head.n_bids");
 FF_STATIC_ASSERT(offsetof(ff_image_head, n_asks) == 56, "ff_image_head.n_asks");
 FF_STATIC_ASSERT(offsetof(ff_image_head, _padding) == 60, "ff_image_head._padding");
 FF_STATIC_ASSERT(sizeof(ff_reader_row) == 128, "size of ff_reader_row");
-FF_STATIC_ASSERT(offsetof(ff_reader_row, state) == 0, "ff_reader_row.state");
-FF_STATIC_ASSERT(offsetof(ff_reader_row, pid) == 4, "ff_reader_row.pid");
-FF_STATIC_ASSERT(offsetof(ff_reader_row, attached) == 8, "ff_reader_row.attached");
-FF_STATIC_ASSERT(offsetof(ff_reader_row, label) == 16, "ff_reader_row.label");
-FF_STATIC_ASSERT(offsetof(ff_reader_row, position) == 64, "ff_reader_row.position");
-FF_STATIC_ASSERT(offsetof(ff_reader_row, read) == 72, "ff_reader_row.read");
-FF_STATIC_ASSERT(offsetof(ff_reader_row, lost) == 80, "ff_reader_row.lost");
-FF_STATIC_ASSERT(offsetof(ff_reader_row, heartbeat) == 88, "ff_reader_row.heartbeat");
-FF_STATIC_ASSERT(offsetof(ff_reader_row, _padding) == 96, "ff_reader_row._padding");
+FF_STATIC_ASSERT(offsetof(ff_reader_row, generation) == 0, "ff_reader_row.generation");
+FF_STATIC_ASSERT(offsetof(ff_reader_row, pid) == 8, "ff_reader_row.pid");
+FF_STATIC_ASSERT(offsetof(ff_reader_row, wait) == 12, "ff_reader_row.wait");
+FF_STATIC_ASSERT(offsetof(ff_reader_row, _padding) == 13, "ff_reader_row._padding");
+FF_STATIC_ASSERT(offsetof(ff_reader_row, attached) == 16, "ff_reader_row.attached");
+FF_STATIC_ASSERT(offsetof(ff_reader_row, label) == 24, "ff_reader_row.label");
+FF_STATIC_ASSERT(offsetof(ff_reader_row, position) == 72, "ff_reader_row.position");
+FF_STATIC_ASSERT(offsetof(ff_reader_row, read) == 80, "ff_reader_row.read");
+FF_STATIC_ASSERT(offsetof(ff_reader_row, lost) == 88, "ff_reader_row.lost");
+FF_STATIC_ASSERT(offsetof(ff_reader_row, behind) == 96, "ff_reader_row.behind");
+FF_STATIC_ASSERT(offsetof(ff_reader_row, heartbeat) == 104, "ff_reader_row.heartbeat");
+FF_STATIC_ASSERT(offsetof(ff_reader_row, latency_max) == 112, "ff_reader_row.latency_max");
+FF_STATIC_ASSERT(offsetof(ff_reader_row, _reserved) == 120, "ff_reader_row._reserved");
 
 /* The same as text: what the feed writes into each data file. */
 static const char *const ff_description[] = {
@@ -672,13 +685,13 @@ static const char *const ff_description[] = {
     "connection:u2@20 _reserved:u2@22 ts_event:i8@24 ts_send:i8@32 ts_recv:i8@40 ts_publish:i8@48 "
     "sequence:i8@56 px:i8@64 sz:i8@72 side:u1@80 _padding:u1*7@81",
     "LevelPair 16 px:i8@0 sz:i8@8",
-    "BusHeader 216 magic:u8@0 layout_version:u4@8 line:u4@12 total_bytes:u8@16 generation:u8@24 pid:u8@32 "
-    "pid_start:u8@40 created:i8@48 description_offset:u8@56 description_size:u8@64 control_offset:u8@72 "
-    "ring_offset:u8@80 ring_capacity:u8@88 instruments_offset:u8@96 instruments_stride:u8@104 "
-    "instruments_capacity:u8@112 connections_offset:u8@120 connections_stride:u8@128 "
-    "connections_capacity:u8@136 cells_offset:u8@144 cells_stride:u8@152 cells_depth:u8@160 "
-    "latencies_offset:u8@168 latencies_stride:u8@176 images_offset:u8@184 images_stride:u8@192 "
-    "images_depth:u8@200 histogram_size:u8@208",
+    "BusHeader 224 magic:u8@0 layout_version:u4@8 line:u4@12 total_bytes:u8@16 generation:u8@24 pid:u8@32 "
+    "pid_start:u8@40 created:i8@48 bell:i8@56 description_offset:u8@64 description_size:u8@72 "
+    "control_offset:u8@80 ring_offset:u8@88 ring_capacity:u8@96 instruments_offset:u8@104 "
+    "instruments_stride:u8@112 instruments_capacity:u8@120 connections_offset:u8@128 "
+    "connections_stride:u8@136 connections_capacity:u8@144 cells_offset:u8@152 cells_stride:u8@160 "
+    "cells_depth:u8@168 latencies_offset:u8@176 latencies_stride:u8@184 images_offset:u8@192 "
+    "images_stride:u8@200 images_depth:u8@208 histogram_size:u8@216",
     "BusLive 56 state:u8@0 heartbeat:i8@8 instruments:u8@16 connections:u8@24 wake:u8@32 wakes:i8@40 "
     "huge_bytes:u8@48",
     "InstrumentRow 392 name:S64@0 symbol:S48@64 venue:S16@112 base:S16@128 quote:S16@144 settle:S16@160 "
@@ -697,8 +710,9 @@ static const char *const ff_description[] = {
     "complete_bid_px:i8@40 complete_ask_px:i8@48 state:u2@56 flags:u2@58 n_bids:u2@60 n_asks:u2@62",
     "ImageHead 64 sequence:i8@0 ts_event:i8@8 ts_recv:i8@16 as_of:i8@24 complete_bid_px:i8@32 "
     "complete_ask_px:i8@40 state:u4@48 n_bids:u4@52 n_asks:u4@56 _padding:u4@60",
-    "ReaderRow 128 state:u4@0 pid:u4@4 attached:i8@8 label:S48@16 position:i8@64 read:i8@72 lost:i8@80 "
-    "heartbeat:i8@88 _padding:i8*4@96",
+    "ReaderRow 128 generation:u8@0 pid:u4@8 wait:u1@12 _padding:u1*3@13 attached:i8@16 label:S48@24 "
+    "position:i8@72 read:i8@80 lost:i8@88 behind:i8@96 heartbeat:i8@104 latency_max:i8@112 "
+    "_reserved:i8@120",
 };
 
 /* ---- The ring and the cells, as the feed's own readers have them ------------------------------------------------- */
@@ -722,7 +736,9 @@ typedef struct {
     uint64_t _pad0[15];
     uint64_t tail;  /* position behind the last record of the last flush */
     uint64_t count; /* records before tail */
-    uint64_t _pad1[14];
+    uint64_t cells_next; /* what the cells being written have: all records before it */
+    uint64_t cells;      /* what all cells have; equal to cells_next unless some are being written */
+    uint64_t _pad1[12];
     uint64_t block_first[FF_BLOCKS]; /* records before the first one of each block */
 } ff_ring_control;
 
@@ -782,9 +798,12 @@ static inline int64_t ff_ring_peek(ff_ring_reader *r, const ff_head **out)
         uint64_t room = r->block - (r->position & (r->block - 1));
         uint64_t length;
         if (stamp != ff_stamp(r->tag, r->position)) {
-            if (r->position + r->mask + 1 >= __atomic_load_n(&r->control->claimed, __ATOMIC_ACQUIRE))
-                return FF_EMPTY;
-            return FF_LAPPED;
+            if (r->position + r->mask + 1 < __atomic_load_n(&r->control->claimed, __ATOMIC_ACQUIRE))
+                return FF_LAPPED;
+            /* Most records have two lines: with the second one asked for while the first is on its way, both arrive
+               in the time of one. */
+            __builtin_prefetch((const char *)head + FF_LINE);
+            return FF_EMPTY;
         }
         if (head->kind == FF_KIND_PAD) {
             if (!ff_ring_valid(r, r->position))
@@ -829,7 +848,7 @@ static inline int ff_ring_seek_block(ff_ring_reader *r, uint64_t position)
 static inline int ff_ring_seek(ff_ring_reader *r, uint64_t position)
 {
     const ff_head *head;
-    if (position > __atomic_load_n(&r->control->tail, __ATOMIC_ACQUIRE) || !ff_ring_seek_block(r, position))
+    if (!ff_ring_seek_block(r, position))
         return 0;
     while (r->position < position) {
         uint64_t at = r->position;
@@ -839,7 +858,7 @@ static inline int ff_ring_seek(ff_ring_reader *r, uint64_t position)
         if (r->position > at)
             continue; /* a pad was stepped over */
         if (length == FF_EMPTY)
-            return -1;
+            return 0; /* not yet */
         if (!ff_ring_valid(r, r->position))
             return 0;
         ff_ring_advance(r, (uint64_t)length);
@@ -892,38 +911,85 @@ static inline int ff_cell_valid(const uint64_t *version, uint64_t seen)
     return __atomic_load_n(version, __ATOMIC_RELAXED) < (seen & ~(uint64_t)1) + 3;
 }
 
-static inline int64_t ff_realtime(void)
+static inline int64_t ff_clock(clockid_t which)
 {
     struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
+    clock_gettime(which, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-static inline int64_t ff_monotonic(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
+static inline int64_t ff_realtime(void) { return ff_clock(CLOCK_REALTIME); }
+
+static inline int64_t ff_monotonic(void) { return ff_clock(CLOCK_MONOTONIC); }
+
+/* Tests build without the fence, to show that they would see what it prevents. */
+#ifdef FF_NO_WAKE_FENCE
+#define ff_wake_fence() __atomic_signal_fence(__ATOMIC_SEQ_CST)
+#else
+#define ff_wake_fence() __atomic_thread_fence(__ATOMIC_SEQ_CST)
+#endif
 
 /* A reader announces that it is about to sleep and must poll once more after this; the result goes to ff_sleep. */
 static inline uint32_t ff_prepare_sleep(const uint32_t *word, uint32_t *sleepers)
 {
     uint32_t seen = __atomic_load_n(word, __ATOMIC_ACQUIRE);
     __atomic_store_n(sleepers, 1, __ATOMIC_RELAXED);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* pairs with the one in ff_wake */
+    ff_wake_fence(); /* pairs with the one in ff_wake */
     return seen;
+}
+
+/* Sleep while the word is `seen`, until the time is up, a signal comes, or ff_interrupt has a bit of `mask`; returns 1
+   after a signal. */
+static inline int ff_sleep_as(const uint32_t *word, uint32_t seen, int64_t timeout_ns, uint32_t mask)
+{
+#ifdef __linux__
+    int64_t until = ff_monotonic() + timeout_ns;
+    struct timespec t = {until / 1000000000, until % 1000000000};
+    return syscall(SYS_futex, word, FUTEX_WAIT_BITSET, seen, &t, 0, mask) == -1 && errno == EINTR;
+#else
+    struct timespec t = {0, timeout_ns < 500000 ? timeout_ns : 500000};
+    (void)word;
+    (void)seen;
+    (void)mask;
+    return nanosleep(&t, 0) == -1;
+#endif
 }
 
 static inline void ff_sleep(const uint32_t *word, uint32_t seen, int64_t timeout_ns)
 {
+    ff_sleep_as(word, seen, timeout_ns, 0xFFFFFFFF);
+}
+
+typedef struct {
+    uint32_t sleepers; /* not 0: somebody may sleep. Anybody with access to the bus may write anything here */
+    uint32_t _pad[31];
+    uint64_t generation; /* ids belong to an IPC namespace and are used again: this tells whose segment it is */
+} ff_bell;
+
+/* NULL if it cannot be reached from here (another IPC namespace, no permission) or is another one. */
+static inline ff_bell *ff_bell_attach(int64_t id, uint64_t generation)
+{
 #ifdef __linux__
-    struct timespec t = {timeout_ns / 1000000000, timeout_ns % 1000000000};
-    syscall(SYS_futex, word, FUTEX_WAIT, seen, &t, 0, 0);
+    ff_bell *bell = id < 0 || id > INT_MAX ? (ff_bell *)-1 : (ff_bell *)shmat((int)id, 0, 0);
+    if (bell == (ff_bell *)-1)
+        return 0;
+    if (bell->generation == generation)
+        return bell;
+    shmdt(bell);
 #else
-    struct timespec t = {0, timeout_ns < 500000 ? timeout_ns : 500000};
-    (void)seen;
-    nanosleep(&t, 0);
+    (void)id;
+    (void)generation;
+#endif
+    return 0;
+}
+
+static inline void ff_bell_detach(ff_bell *bell)
+{
+#ifdef __linux__
+    if (bell)
+        shmdt(bell);
+#else
+    (void)bell;
 #endif
 }
 
@@ -939,18 +1005,16 @@ enum {
     FF_NO_RECORD = -1005  /* no record starts at that position */
 };
 
-/* A mapped bus. Everything that is reached through it is read-only but for the flag of the sleepers. */
+/* A mapped bus. Everything that is reached through it is read-only but for the bell. */
 typedef struct {
     const char *base;
     const ff_bus_header *header;
     const ff_bus_live *live;
     const ff_ring_control *control;
-    uint32_t *sleepers; /* in the readers' file; NULL if that may not be written: waits then look every millisecond */
+    ff_bell *bell; /* NULL if it cannot be reached from here: FF_BLOCK then looks every millisecond */
     uint64_t size;
     uint64_t device; /* with inode: which file the name led to, so that a restart of the feed is seen */
     uint64_t inode;
-    uint64_t readers_size;
-    void *readers;
     int fd;
     char path[512];    /* of the data file */
     char problem[256]; /* why ff_open failed, for people */
@@ -1065,35 +1129,14 @@ static inline int ff_validate(ff_bus *bus)
 
 static inline void ff_close(ff_bus *bus)
 {
-    if (bus->readers)
-        munmap(bus->readers, (size_t)bus->readers_size);
+    ff_bell_detach(bus->bell);
     if (bus->base)
         munmap((void *)(uintptr_t)bus->base, (size_t)bus->size);
     if (bus->fd >= 0)
         close(bus->fd);
-    bus->readers = NULL;
-    bus->sleepers = NULL;
+    bus->bell = NULL;
     bus->base = NULL;
     bus->fd = -1;
-}
-
-/* The flag by which a sleeping reader asks to be woken. Without the right to write it, reading works all the same. */
-static inline void ff_map_readers(ff_bus *bus, const char *path)
-{
-    struct stat found;
-    void *at;
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    if (fstat(fd, &found) == 0 && found.st_size >= FF_READERS_HEAD) {
-        at = mmap(NULL, (size_t)found.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        if (at != MAP_FAILED) {
-            bus->readers = at;
-            bus->readers_size = (uint64_t)found.st_size;
-            bus->sleepers = (uint32_t *)at;
-        }
-    }
-    close(fd);
 }
 
 static inline int ff_failed(ff_bus *bus, const char *what)
@@ -1109,7 +1152,6 @@ static inline int ff_failed(ff_bus *bus, const char *what)
 static inline int ff_open(ff_bus *bus, const char *name)
 {
     const char *folder = getenv("FASTFEED_SHM");
-    char readers[sizeof bus->path];
     struct stat found;
     void *at;
     int code;
@@ -1117,11 +1159,10 @@ static inline int ff_open(ff_bus *bus, const char *name)
     bus->fd = -1;
     if (folder == NULL || *folder == '\0')
         folder = stat("/dev/shm", &found) == 0 && S_ISDIR(found.st_mode) ? "/dev/shm" : "/tmp";
-    if (snprintf(readers, sizeof readers, "%s/fastfeed.%s.readers", folder, name) >= (int)sizeof readers) {
+    if (snprintf(bus->path, sizeof bus->path, "%s/fastfeed.%s.data", folder, name) >= (int)sizeof bus->path) {
         errno = ENAMETOOLONG;
         return ff_failed(bus, "name of the bus");
     }
-    snprintf(bus->path, sizeof bus->path, "%s/fastfeed.%s.data", folder, name);
     bus->fd = open(bus->path, O_RDONLY | O_CLOEXEC);
     if (bus->fd < 0)
         return ff_failed(bus, "data file of the bus");
@@ -1146,7 +1187,7 @@ static inline int ff_open(ff_bus *bus, const char *name)
         ff_close(bus);
         return code;
     }
-    ff_map_readers(bus, readers);
+    bus->bell = ff_bell_attach(bus->header->bell, bus->header->generation);
     return FF_OK;
 }
 
@@ -1426,11 +1467,12 @@ static inline int ff_has_more(ff_reader *r)
     return ff_ring_peek(&r->ring, &at) != FF_EMPTY;
 }
 
-/* Wait until the ring holds more: 1; 0 after the time is up. */
+/* Wait until the ring holds more: 1. Else 0, when the time is up; with FF_BLOCK it may be earlier: after a signal, when
+   somebody else was woken, or after a millisecond where the bell cannot be reached. */
 static inline int ff_wait(ff_reader *r, ff_wait_mode how, int64_t timeout_ns)
 {
     uint32_t nobody = 0;
-    uint32_t *sleepers = r->bus->sleepers;
+    uint32_t *sleepers = r->bus->bell ? &r->bus->bell->sleepers : &nobody;
     /* The low half of a little-endian word. */
     const uint32_t *word = (const uint32_t *)(const void *)&r->bus->live->wake;
     uint32_t seen;
@@ -1454,10 +1496,8 @@ static inline int ff_wait(ff_reader *r, ff_wait_mode how, int64_t timeout_ns)
     }
     if (ff_has_more(r))
         return 1;
-    if (sleepers == NULL) {
-        sleepers = &nobody;
-        timeout_ns = timeout_ns < 1000000 ? timeout_ns : 1000000;
-    }
+    if (sleepers == &nobody && timeout_ns > 1000000)
+        timeout_ns = 1000000; /* nobody wakes us */
     seen = ff_prepare_sleep(word, sleepers);
     if (ff_has_more(r))
         return 1;

@@ -10,18 +10,16 @@ enum {
     FF_NO_RECORD = -1005  /* no record starts at that position */
 };
 
-/* A mapped bus. Everything that is reached through it is read-only but for the flag of the sleepers. */
+/* A mapped bus. Everything that is reached through it is read-only but for the bell. */
 typedef struct {
     const char *base;
     const ff_bus_header *header;
     const ff_bus_live *live;
     const ff_ring_control *control;
-    uint32_t *sleepers; /* in the readers' file; NULL if that may not be written: waits then look every millisecond */
+    ff_bell *bell; /* NULL if it cannot be reached from here: FF_BLOCK then looks every millisecond */
     uint64_t size;
     uint64_t device; /* with inode: which file the name led to, so that a restart of the feed is seen */
     uint64_t inode;
-    uint64_t readers_size;
-    void *readers;
     int fd;
     char path[512];    /* of the data file */
     char problem[256]; /* why ff_open failed, for people */
@@ -136,35 +134,14 @@ static inline int ff_validate(ff_bus *bus)
 
 static inline void ff_close(ff_bus *bus)
 {
-    if (bus->readers)
-        munmap(bus->readers, (size_t)bus->readers_size);
+    ff_bell_detach(bus->bell);
     if (bus->base)
         munmap((void *)(uintptr_t)bus->base, (size_t)bus->size);
     if (bus->fd >= 0)
         close(bus->fd);
-    bus->readers = NULL;
-    bus->sleepers = NULL;
+    bus->bell = NULL;
     bus->base = NULL;
     bus->fd = -1;
-}
-
-/* The flag by which a sleeping reader asks to be woken. Without the right to write it, reading works all the same. */
-static inline void ff_map_readers(ff_bus *bus, const char *path)
-{
-    struct stat found;
-    void *at;
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    if (fstat(fd, &found) == 0 && found.st_size >= FF_READERS_HEAD) {
-        at = mmap(NULL, (size_t)found.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        if (at != MAP_FAILED) {
-            bus->readers = at;
-            bus->readers_size = (uint64_t)found.st_size;
-            bus->sleepers = (uint32_t *)at;
-        }
-    }
-    close(fd);
 }
 
 static inline int ff_failed(ff_bus *bus, const char *what)
@@ -180,7 +157,6 @@ static inline int ff_failed(ff_bus *bus, const char *what)
 static inline int ff_open(ff_bus *bus, const char *name)
 {
     const char *folder = getenv("FASTFEED_SHM");
-    char readers[sizeof bus->path];
     struct stat found;
     void *at;
     int code;
@@ -188,11 +164,10 @@ static inline int ff_open(ff_bus *bus, const char *name)
     bus->fd = -1;
     if (folder == NULL || *folder == '\0')
         folder = stat("/dev/shm", &found) == 0 && S_ISDIR(found.st_mode) ? "/dev/shm" : "/tmp";
-    if (snprintf(readers, sizeof readers, "%s/fastfeed.%s.readers", folder, name) >= (int)sizeof readers) {
+    if (snprintf(bus->path, sizeof bus->path, "%s/fastfeed.%s.data", folder, name) >= (int)sizeof bus->path) {
         errno = ENAMETOOLONG;
         return ff_failed(bus, "name of the bus");
     }
-    snprintf(bus->path, sizeof bus->path, "%s/fastfeed.%s.data", folder, name);
     bus->fd = open(bus->path, O_RDONLY | O_CLOEXEC);
     if (bus->fd < 0)
         return ff_failed(bus, "data file of the bus");
@@ -217,7 +192,7 @@ static inline int ff_open(ff_bus *bus, const char *name)
         ff_close(bus);
         return code;
     }
-    ff_map_readers(bus, readers);
+    bus->bell = ff_bell_attach(bus->header->bell, bus->header->generation);
     return FF_OK;
 }
 

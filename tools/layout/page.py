@@ -104,8 +104,6 @@ def render() -> str:
         lists = {"KINDS": KINDS, "OPTION_TYPES": OPTION_TYPES, "INSTRUMENT_STATUSES": INSTRUMENT_STATUSES}
         if name in lists:
             return ", ".join(str(each or "none") for each in lists[name])
-        if name == "READER_ROW":
-            return str(records.SIZES["ReaderRow"])
         ring = _numbers((CORE / "ring.h").read_text())
         return str(ring[name] if name in ring else declarations.constant(name))
 

@@ -105,11 +105,12 @@ static inline int ff_has_more(ff_reader *r)
     return ff_ring_peek(&r->ring, &at) != FF_EMPTY;
 }
 
-/* Wait until the ring holds more: 1; 0 after the time is up. */
+/* Wait until the ring holds more: 1. Else 0, when the time is up; with FF_BLOCK it may be earlier: after a signal, when
+   somebody else was woken, or after a millisecond where the bell cannot be reached. */
 static inline int ff_wait(ff_reader *r, ff_wait_mode how, int64_t timeout_ns)
 {
     uint32_t nobody = 0;
-    uint32_t *sleepers = r->bus->sleepers;
+    uint32_t *sleepers = r->bus->bell ? &r->bus->bell->sleepers : &nobody;
     /* The low half of a little-endian word. */
     const uint32_t *word = (const uint32_t *)(const void *)&r->bus->live->wake;
     uint32_t seen;
@@ -133,10 +134,8 @@ static inline int ff_wait(ff_reader *r, ff_wait_mode how, int64_t timeout_ns)
     }
     if (ff_has_more(r))
         return 1;
-    if (sleepers == NULL) {
-        sleepers = &nobody;
-        timeout_ns = timeout_ns < 1000000 ? timeout_ns : 1000000;
-    }
+    if (sleepers == &nobody && timeout_ns > 1000000)
+        timeout_ns = 1000000; /* nobody wakes us */
     seen = ff_prepare_sleep(word, sleepers);
     if (ff_has_more(r))
         return 1;

@@ -43,6 +43,8 @@
 #ifdef __linux__
 #include <limits.h>
 #include <linux/futex.h>
+#include <sys/ipc.h>
+#include <sys/shm.h>
 #include <sys/syscall.h>
 #endif
 
