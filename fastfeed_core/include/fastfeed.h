@@ -722,6 +722,11 @@ static const char *const ff_description[] = {
 
 #define FF_KIND_PAD 255
 
+/* Lines behind the head that a reader asks for while it waits for the head. */
+#ifndef FF_LINES_ASKED
+#define FF_LINES_ASKED 1
+#endif
+
 typedef struct {
     uint64_t stamp;  /* see ff_stamp; 0 while not published */
     uint32_t seq;    /* low 32 bits of the number of records before this one, padding excluded */
@@ -801,8 +806,9 @@ static inline int64_t ff_ring_peek(ff_ring_reader *r, const ff_head **out)
             if (r->position + r->mask + 1 < __atomic_load_n(&r->control->claimed, __ATOMIC_ACQUIRE))
                 return FF_LAPPED;
             /* Most records have two lines: with the second one asked for while the first is on its way, both arrive
-               in the time of one. */
-            __builtin_prefetch((const char *)head + FF_LINE);
+               in the time of one. More would be taken from the producer for nothing. */
+            for (int i = 1; i <= FF_LINES_ASKED; i++)
+                __builtin_prefetch((const char *)head + i * FF_LINE);
             return FF_EMPTY;
         }
         if (head->kind == FF_KIND_PAD) {
