@@ -34,7 +34,8 @@ KINDS = {
 STATES = ("syncing", "live", "stale")
 SCOPES = ("instrument", "connection", "bus")
 REASONS = ("", "subscribed", "snapshot", "gap", "disconnected", "malformed", "buffer full", "stopped", "connected",
-           "refused", "instrument", "venue reset", "restarted", "no data", "repaired", "crossed")
+           "refused", "instrument", "venue reset", "restarted", "no data", "repaired", "crossed",
+           "unsubscribed", "requested")
 #: words for the state of trading; rows and records hold the index: append only
 INSTRUMENT_STATUSES = ("unknown", "trading", "cancel_only", "halted", "pending", "closed")
 

@@ -69,6 +69,10 @@ cpdef enum Reason:
     REASON_REPAIRED = 14
     #: the best bid has come to lie above the best ask
     REASON_CROSSED = 15
+    #: nobody wants the book, or the instrument, any more
+    REASON_UNSUBSCRIBED = 16
+    #: the book was dropped at a word, to be asked for anew
+    REASON_REQUESTED = 17
 
 cpdef enum ScopeCode:
     SCOPE_INSTRUMENT = 0

@@ -44,6 +44,8 @@ class Reason(IntEnum):
     REASON_NO_DATA = 13
     REASON_REPAIRED = 14
     REASON_CROSSED = 15
+    REASON_UNSUBSCRIBED = 16
+    REASON_REQUESTED = 17
 
 class ScopeCode(IntEnum):
     SCOPE_INSTRUMENT = 0

@@ -20,7 +20,8 @@ FLOORS = {
     "errors": 0, "instrument": 0, "pause": 0, "rows": 1, "config": 2, "venues": 2, "reader": 2, "book": 2, "bus": 2,
     "snapshots": 3, "requests": 3, "link": 3,
     "attempt": 3, "lifecycle": 3, "breaker": 3, "places": 3, "reports": 3, "resubscribe": 3, "verify": 3, "books": 3,
-    "protocol": 4, "offline": 5, "engine": 5, "sim": 5, "cli": 6, "__main__": 7,
+    "plan": 3, "links": 3, "subscriptions": 3,
+    "protocol": 4, "markets": 4, "offline": 5, "engine": 5, "sim": 5, "cli": 6, "__main__": 7,
 }  # fmt: skip
 
 
@@ -129,7 +130,7 @@ HOT = ["decimal.pxd", "decimal.pyx", "cursor.pxd", "cursor.pyx", "sync.pxd", "po
        *(f"decoders/{path.name}" for path in sorted((ROOT / "fastfeed_core" / "decoders").glob("*.p[yx][xd]"))
          if path.name not in ("__init__.pxd", "fields.pyx"))]  # fmt: skip
 # Made and freed once, or for tests.
-COLD = re.compile(r"_(init|free|close)\b|routes_(add|add_next|remove)\b")
+COLD = re.compile(r"_(init|free|close)\b|routes_(add|add_next|drop|remove|reserve)\b")
 
 
 @pytest.mark.parametrize("name", HOT)
