@@ -28,6 +28,7 @@ __all__ = [
     "Feed",
     "Reconnect",
     "Size",
+    "check_feed",
     "load_config",
     "read_config",
     "refuse_overlap",
@@ -198,6 +199,19 @@ def read_config(text: str, file: str | None = None) -> Config:
     if found.errors or bus is None or reconnect is None:
         raise found.error()
     return Config(bus=bus, feeds=tuple(feed for feed in feeds if feed is not None), reconnect=reconnect)
+
+
+def check_feed(feed: Feed, path: str = "feed") -> None:
+    """Hold a feed against its venue, as `read_config` does; `path` says where it stands, for messages.
+
+    Raises
+    ------
+    ConfigError : it cannot work; `also` holds what else is wrong with it.
+    """
+    found = _Problems(None)
+    _check_feed(feed, path, found)
+    if found.errors:
+        raise found.error()
 
 
 def select(listed: Sequence[Instrument], patterns: Iterable[str], path: str = "instruments") -> list[Instrument]:

@@ -10,6 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from random import Random
+from typing import Any
 
 from fastfeed.attempt import Attempt, Connection, Sends, Subscription
 from fastfeed.config import Reconnect
@@ -100,6 +101,27 @@ class Link:
     @property
     def is_open(self) -> bool:
         return any(each.is_open for each in self.attempts)
+
+    @property
+    def is_rolling(self) -> bool:
+        """True while a socket is being replaced by another one."""
+        return self._relief_until is not None
+
+    def describe(self, ts: int) -> dict[str, Any]:
+        """Return what it is doing, as plain values; `_s` are seconds."""
+        return {
+            "label": self.label,
+            "url": self.url,
+            "topics": len(self.topics),
+            "sockets": [
+                {"phase": each.phase.value, "age_s": (ts - each.opened_at) / SECOND if each.opened_at else None}
+                for each in self.attempts
+            ],
+            "failures": self._failures,
+            "retry_s": max(0.0, (self._not_before - ts) / SECOND) if not self.attempts else None,
+            "rolls": self.rolls,
+            "endpoint": self._place.breaker.state(ts),
+        }
 
     def attempt(self, connection: int) -> Attempt | None:
         """Return the attempt of that id; None if it was given up."""

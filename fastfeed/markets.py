@@ -33,6 +33,6 @@ class Markets(dict[str, Market]):
         if market is None or (market.px_exp, market.sz_exp) != (instrument.px_exp, instrument.sz_exp):
             market = self[instrument.name] = open_market(self._hub, instrument, rows, options)
         elif any(row.name == "book" for row in rows):
-            market.begin_book(instrument.to_px(instrument.tick_size))
+            market.begin_book(instrument.to_px(instrument.tick_size), all(row.chained for row in rows))
             market.resyncs_crossed = options is not None and options.crossed == "resync"
         return market

@@ -13,6 +13,7 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Mapping
 from random import Random
+from typing import Any
 
 from fastfeed.attempt import Attempt, Connection, Sends, Subscription
 from fastfeed.config import Reconnect
@@ -172,11 +173,16 @@ class Protocol:
             self._end(link, attempt, reason, ts)
             self.advance(ts)
 
-    def roll(self, ts: int) -> None:
-        """Replace every socket by another one, without a gap."""
+    def roll(self, ts: int) -> int:
+        """Replace every socket by another one, without a gap; return how many are being replaced now."""
         for link in self._links:
             link.roll("asked for", ts)
         self.advance(ts)
+        return sum(link.is_rolling for link in self._links)
+
+    def describe(self, ts: int) -> list[dict[str, Any]]:
+        """Return what the links are doing, as plain values."""
+        return [link.describe(ts) for link in self._links]
 
     def subscribe(
         self,

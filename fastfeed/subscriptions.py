@@ -7,7 +7,7 @@ after a book, and what readers are told. Sans-I/O; all times are ns since the ep
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from random import Random
 
 from fastfeed.attempt import Attempt
@@ -53,7 +53,8 @@ class Subscriptions:
         self.books: dict[str, Books] = {}  # by product
         self._venue = venue
         self._hub = hub
-        self._channels = list(channels)
+        #: what is subscribed to unless others are named
+        self.channels = tuple(channels)
         self._options = options
         self._endpoints = endpoints
         self._links = links
@@ -100,9 +101,9 @@ class Subscriptions:
         ValueError : the venue does not offer a channel
         """
         had = self._plan.wishes.get(instrument.name)
-        more = self._channels if channels is None else channels
+        more = self.channels if channels is None else tuple(channels)
         if had is not None:
-            instrument, more = had.instrument, [*had.channels, *more]
+            instrument, more = had.instrument, (*had.channels, *more)
         return rows_for(self._venue, instrument, dict.fromkeys(more), self._options), instrument
 
     def subscribe(
@@ -124,7 +125,7 @@ class Subscriptions:
         ValueError : the venue does not offer a channel; nothing has changed
         OSError : the bus has no room for another connection (ENOSPC); nothing has changed
         """
-        more = self._channels if channels is None else list(channels)
+        more = self.channels if channels is None else tuple(channels)
         wishes = []
         for instrument in {each.name: each for each in instruments}.values():
             had = self._plan.wishes.get(instrument.name)
@@ -218,12 +219,13 @@ class Subscriptions:
             self.books[self._venue.product_of(wish.instrument).name].want(wish.market, wish.instrument, ts)
         return True
 
-    def relist(self, listed: Iterable[Instrument], ts: int) -> None:
-        """Take over the states of trading from a new listing; what is not in it any more is closed."""
+    def relist(self, listed: Iterable[Instrument], products: Container[str], ts: int) -> None:
+        """Take over the states of trading from a new listing of `products`; what is not in it any more is closed."""
         status = {each.name: each.status for each in listed}
         for name, wish in self._plan.wishes.items():
             product = self._venue.product_of(wish.instrument)
-            self.change_status(product, wish.instrument.symbol, status.get(name, "closed"), _NONE, ts)
+            if product.name in products:
+                self.change_status(product, wish.instrument.symbol, status.get(name, "closed"), _NONE, ts)
 
     def change_status(self, product: Product, symbol: str, status: Status, row: int, ts: int) -> None:
         """Tell readers of a change in the state of trading; `row` is that of the connection that told us, or -1."""

@@ -235,18 +235,20 @@ cdef class Market:
         if m.attached == 0:
             tape_forget(m)
 
-    def begin_book(self, int64_t tick):
-        """Keep and publish a book from now on, in a market that was made without one; nothing if there is one.
+    def begin_book(self, int64_t tick, bint chained):
+        """Keep and publish a book from now on, also in a market that was made without one.
 
         Parameters
         ----------
         tick : tick size in price mantissas; 0: no window of ticks
+        chained : whether a lost delta is seen at the next one
 
         Raises
         ------
         OSError : no room (ENOSPC); the market is as before
         """
         cdef MarketState* m = self.state
+        m.pub.row.chained = chained
         if m.has_book:
             return
         publisher_forget(self.hub.state.bus, &m.pub)    # it is prepared anew

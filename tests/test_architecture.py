@@ -21,7 +21,7 @@ FLOORS = {
     "snapshots": 3, "requests": 3, "link": 3,
     "attempt": 3, "lifecycle": 3, "breaker": 3, "places": 3, "reports": 3, "resubscribe": 3, "verify": 3, "books": 3,
     "plan": 3, "links": 3, "subscriptions": 3,
-    "protocol": 4, "markets": 4, "offline": 5, "engine": 5, "sim": 5, "cli": 6, "__main__": 7,
+    "protocol": 4, "markets": 4, "control": 2, "offline": 5, "engine": 5, "sim": 5, "cli": 6, "__main__": 7,
 }  # fmt: skip
 
 

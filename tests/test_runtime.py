@@ -369,7 +369,7 @@ def test_a_book_is_asked_for_anew_at_a_word(monkeypatch):
 def test_a_new_listing_tells_of_changes_and_of_what_is_gone(monkeypatch):
     it = two(monkeypatch)
     halted = msgspec.structs.replace(it.instruments[0], status="halted")
-    it.feed._protocol.subscriptions.relist([halted], it.now)
+    it.feed._protocol.subscriptions.relist([halted], {"main"}, it.now)
     events = it._note(it.feed.advance(it.now))
     assert [(each.name, each.instrument_status) for each in events] == [
         ("fake:C0/USDT", "halted"), ("fake:C1/USDT", "closed"),

@@ -15,7 +15,7 @@ from fastfeed.instrument import Instrument, instruments
 from fastfeed.venues import load
 from fastfeed.venues.spec import Call, Page, Product
 
-__all__ = ["list_instruments"]
+__all__ = ["fetch_listing", "list_instruments"]
 
 _log = logging.getLogger(__name__)
 
@@ -49,10 +49,20 @@ async def list_instruments(
     ConfigError : a pattern names nothing that the venue lists
     VenueError, OSError : the listing could not be fetched
     """
+    return select(await fetch_listing(feed, http, ssl), feed.instruments, f"{path}.instruments")
+
+
+async def fetch_listing(feed: Feed, http: aiohttp.ClientSession, ssl: SSLContext | None) -> list[Instrument]:
+    """Return all that the venue lists of the products that a feed's patterns can name.
+
+    Raises
+    ------
+    VenueError, OSError : the listing could not be fetched
+    """
     found: list[Instrument] = []
     for product in feed.products:
         found += instruments(feed.venue, await _fetch_pages(feed, product, http, ssl), product.name)
-    return select(found, feed.instruments, f"{path}.instruments")
+    return found
 
 
 async def _fetch_pages(
