@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -20,7 +21,7 @@ from processes import simulator, wait_for, write_config
 
 import fastfeed
 from fastfeed import BookState, BusNotFound, RequestFailed, control
-from fastfeed.engine.control import listen
+from fastfeed.engine.control import Control, listen
 
 NAMES = ["BTC/USDT", "BTC/USDT:USDT"]
 
@@ -433,3 +434,21 @@ def test_a_feed_that_is_still_starting_does_not_mind_the_signal(shm, tmp_path):
         feed.send_signal(signal.SIGHUP)
         wait_for(lambda: "still starting" in out.read_text())
         assert feed.poll() is None
+
+
+def test_a_client_of_another_user_is_sent_away_unheard(shm, monkeypatch):
+    async def go() -> bytes:
+        stop = asyncio.Event()
+        server = Control(listen("uid"), None, stop)
+        serving = asyncio.create_task(server.serve())
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(control.socket_path("uid"))
+            client.setblocking(False)
+            answer = await asyncio.get_running_loop().sock_recv(client, 100)
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+        await server.close()
+        return answer
+
+    monkeypatch.setattr("fastfeed.engine.control.peer_uid", lambda client: os.geteuid() + 1)
+    assert asyncio.run(go()) == b""
