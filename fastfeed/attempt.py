@@ -70,6 +70,7 @@ class Attempt:
         self.opened_at = 0
         self.streaming_at: int | None = None  # when all had been answered for the first time
         self.requests = requests
+        self._answered_at: int | None = None  # since when all that was asked for is answered
         self._has_settled = False  # books that are quiet are in step by now
         self._venue = venue
         self._product = product
@@ -127,12 +128,14 @@ class Attempt:
                 break
             self._sent.append(ts)
             sends.frames.append((self.connection.id, payload))
-        if self.phase is Phase.JOINING and self.requests.settled:
-            self.happen(Happening.JOINED)
-            self.streaming_at = ts
-        if not self._has_settled and self.streaming_at is not None and ts - self.streaming_at >= _OVERLAP_S * SECOND:
+        if self._answered_at is None and self.requests.settled:
+            self._answered_at = ts
+            if self.phase is Phase.JOINING:
+                self.happen(Happening.JOINED)
+                self.streaming_at = ts
+        if not self._has_settled and self._answered_at is not None and ts - self._answered_at >= _OVERLAP_S * SECOND:
             self._has_settled = True
-            self.path.settle(self.streaming_at)
+            self.path.settle(self._answered_at)
         return None
 
     def _may_send(self, ts: int) -> bool:
@@ -174,12 +177,23 @@ class Attempt:
         """End subscriptions and make them again: the venue sends the book anew then."""
         self._lost |= topics
 
+    def change(self, begun: Mapping[str, Topic], gone: Mapping[str, Topic]) -> None:
+        """Subscribe to more topics on an open socket, and end others."""
+        for text in gone:
+            self._lost.pop(text, None)
+        self.requests.unsubscribe(gone.values())
+        if begun:
+            # Of what is new here, nothing says yet that a quiet book is in step.
+            self._answered_at = None
+            self._has_settled = False
+            self.requests.subscribe(begun.values())
+
     def takes_over(self, ts: int) -> bool:
         """Return whether an older socket with the same topics can go: nothing comes by that one alone any more.
 
         All is answered, so that what the venue sends from now on comes here too; what it sent before had time to
         arrive; and each book that has moved since has gone on with what came here.
         """
-        if self.path is None or self.streaming_at is None or not self._has_settled or not self.requests.settled:
+        if self.path is None or self._answered_at is None or not self._has_settled or not self.requests.settled:
             return False
-        return bool(self.path.settle(self.streaming_at))
+        return bool(self.path.settle(self._answered_at))

@@ -31,6 +31,7 @@ __all__ = [
     "Network",
     "Reconnect",
     "Size",
+    "check_feed",
     "load_config",
     "read_config",
     "refuse_overlap",
@@ -141,7 +142,8 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def rest_headers(self) -> dict[str, str]:
         """Headers of all REST calls, which tell a venue that its sandbox is meant."""
-        products = self.products if self.sandbox else ()
+        # Of all products: instruments of others can be wanted later.
+        products = venues.load(self.venue).PRODUCTS if self.sandbox else ()
         return {name: value for product in products for name, value in product.rest_sandbox_headers.items()}
 
     def _base(self, kind: Literal["ws", "rest"], product: Product) -> str:
@@ -240,6 +242,19 @@ def read_config(text: str, file: str | None = None) -> Config:
         raise found.error()
     chosen = tuple(feed for feed in feeds if feed is not None)
     return Config(bus=bus, feeds=chosen, reconnect=reconnect, network=network)
+
+
+def check_feed(feed: Feed, path: str = "feed") -> None:
+    """Hold a feed against its venue, as `read_config` does; `path` says where it stands, for messages.
+
+    Raises
+    ------
+    ConfigError : it cannot work; `also` holds what else is wrong with it.
+    """
+    found = _Problems(None)
+    _check_feed(feed, path, found)
+    if found.errors:
+        raise found.error()
 
 
 def select(listed: Sequence[Instrument], patterns: Iterable[str], path: str = "instruments") -> list[Instrument]:

@@ -23,7 +23,8 @@ this.
         |-- BookNotLive                  NONE       INSTRUMENT   instrument state
         |-- BookUnstable                 BACKOFF    INSTRUMENT   instrument reason
         |-- PositionLost (LookupError)   NONE       PROCESS      position expected
-        `-- PublisherGone                NONE       PROCESS      since
+        |-- PublisherGone                NONE       PROCESS      since
+        `-- RequestFailed                STOP       MESSAGE      reason
 """
 
 from collections.abc import Iterable
@@ -46,6 +47,7 @@ __all__ = [
     "PublisherGone",
     "RateLimited",
     "Recovery",
+    "RequestFailed",
     "RequestRefused",
     "Scope",
     "SequenceGap",
@@ -398,6 +400,20 @@ class PublisherGone(BusError):
 
     def __str__(self) -> str:
         return f"publisher of bus {self.bus} is gone: its last heartbeat was at {self.since}"
+
+
+class RequestFailed(BusError):
+    """The feed of a bus refused what it was asked for over its control socket, or did not answer."""
+
+    recovery = Recovery.STOP
+    scope = Scope.MESSAGE
+
+    def __init__(self, bus: str, reason: str) -> None:
+        super().__init__(bus, reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"request to the feed of bus {self.bus} failed: {self.reason}"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from random import Random
+from typing import Any
 
 from fastfeed.attempt import Attempt, Connection, Sends, Subscription
 from fastfeed.config import Reconnect
@@ -36,7 +37,8 @@ class Link:
 
     Parameters
     ----------
-    new_row : enters another row for it into the connection table of the bus
+    label : what it is called on the bus
+    new_row : enters another row of a label into the connection table of the bus
     url : with the path that the topics need
     notices : topics that feed no market: they come as control frames
     place : the host, which may have no room for another attempt now
@@ -48,7 +50,8 @@ class Link:
         self,
         venue: Venue,
         product: Product,
-        new_row: Callable[[], int],
+        label: str,
+        new_row: Callable[[str], int],
         url: str,
         subscriptions: Sequence[Subscription],
         notices: Sequence[Topic],
@@ -62,7 +65,8 @@ class Link:
         self.product = product
         self.url = url
         self.subscriptions = list(subscriptions)
-        self.topics = {each.topic.text: each.topic for each in subscriptions} | {each.text: each for each in notices}
+        self.label = label
+        self.topics: dict[str, Topic] = {}
         self.attempts: list[Attempt] = []  # the one in use, then its successor
         self.rolls = 0  # times that a successor took over
         self._venue = venue
@@ -72,24 +76,52 @@ class Link:
         self._place = place
         self._next_id = next_id
         self._new_row = new_row
-        self._rows = [new_row()]
+        self.rows = [new_row(label)]
         self._sent = sent
         self._failures = 0
         self._not_before = 0
         self._relief_until: int | None = None  # while one retires
         self._roll_at: int | None = None
         self._by_text: dict[str, list[Subscription]] = {}
-        for each in subscriptions:
+        self._index(notices)
+
+    def _index(self, notices: Iterable[Topic]) -> None:
+        self.topics = {each.topic.text: each.topic for each in self.subscriptions} | {
+            each.text: each for each in notices
+        }
+        self._by_text = {}
+        for each in self.subscriptions:
             self._by_text.setdefault(each.topic.text, []).append(each)
 
     @property
     def row(self) -> int:
         """Row of the connection table: of the socket in use, else of the one before."""
-        return self.attempts[0].row if self.attempts else self._rows[0]
+        return self.attempts[0].row if self.attempts else self.rows[0]
 
     @property
     def is_open(self) -> bool:
         return any(each.is_open for each in self.attempts)
+
+    @property
+    def is_rolling(self) -> bool:
+        """True while a socket is being replaced by another one."""
+        return self._relief_until is not None
+
+    def describe(self, ts: int) -> dict[str, Any]:
+        """Return what it is doing, as plain values; `_s` are seconds."""
+        return {
+            "label": self.label,
+            "url": self.url,
+            "topics": len(self.topics),
+            "sockets": [
+                {"phase": each.phase.value, "age_s": (ts - each.opened_at) / SECOND if each.opened_at else None}
+                for each in self.attempts
+            ],
+            "failures": self._failures,
+            "retry_s": max(0.0, (self._not_before - ts) / SECOND) if not self.attempts else None,
+            "rolls": self.rolls,
+            "endpoint": self._place.breaker.state(ts),
+        }
 
     def attempt(self, connection: int) -> Attempt | None:
         """Return the attempt of that id; None if it was given up."""
@@ -99,16 +131,44 @@ class Link:
         """The socket is open: make its receive path, and queue what to subscribe to."""
         decoder = self._venue.decoder(self.product)()
         path = ReceivePath(hub, attempt.row, decoder, len(self.subscriptions) + len(self.topics), ts)
-        for topic, channel, instrument, market in self.subscriptions:
-            try:
-                path.route(topic.text, instrument.symbol, channel, market, carrier=topic.carrier, group=topic.group)
-            except ValueError as error:  # it costs itself, and not all that shares the connection
-                _log.error("no way for a topic url=%s instrument=%s error=%s", self.url, instrument.name, error)
+        self._route(path, self.subscriptions)
         self._place.breaker.succeeded()
         attempt.opened(path, self.topics.values(), ts)
         lifetime = self._reconnect.roll_s or self.product.lifetime_s
         if lifetime:
             self._roll_at = ts + int(lifetime * (0.99 - _ROLL_EARLY * self._random.random()) * SECOND)
+
+    def _route(self, path: ReceivePath, subscriptions: Iterable[Subscription]) -> None:
+        for topic, channel, instrument, market in subscriptions:
+            try:
+                path.route(topic.text, instrument.symbol, channel, market, carrier=topic.carrier, group=topic.group)
+            except ValueError as error:  # it costs itself, and not all that shares the connection
+                _log.error("no way for a topic url=%s instrument=%s error=%s", self.url, instrument.name, error)
+
+    def change(
+        self, added: Sequence[Subscription], ended: Sequence[Subscription], notices: Iterable[Topic], ts: int
+    ) -> None:
+        """Subscribe to more, or to less, on the sockets that are open and on all to come; nothing else is touched."""
+        before = self.topics
+        over = set(ended)
+        self.subscriptions = [each for each in self.subscriptions if each not in over] + list(added)
+        self._index(notices)
+        begun = {text: topic for text, topic in self.topics.items() if text not in before}
+        gone = {text: topic for text, topic in before.items() if text not in self.topics}
+        # Messages that were read as quotes so far, and are a book now: it begins anew.
+        again = [each for each in added if each.channel == "book" and each.topic.text in before]
+        for attempt in self.attempts:
+            if attempt.path is None:
+                continue
+            for topic, channel, instrument, market in ended:
+                attempt.path.unroute(topic.text, instrument.symbol, channel, market, ts, group=topic.group)
+            for topic, _, instrument, market in again:
+                for each in self.named([topic.text]):
+                    attempt.path.unroute(topic.text, instrument.symbol, each.channel, market, ts, group=topic.group)
+            attempt.path.reserve(2 * len(added))  # a group takes a route of its own
+            self._route(attempt.path, [*added, *(each for one in again for each in self.named([one.topic.text]))])
+            attempt.change(begun, gone)
+            attempt.resubscribe({each.topic.text: each.topic for each in again})
 
     def ended(self, attempt: Attempt, reason: str, ts: int) -> None:
         """A socket is gone, could not be opened, or shall be given up: plan the next attempt."""
@@ -196,10 +256,13 @@ class Link:
 
     def _open(self, ts: int) -> None:
         used = {each.row for each in self.attempts}
-        free = [row for row in self._rows if row not in used]
+        free = [row for row in self.rows if row not in used]
         if not free:
-            self._rows.append(self._new_row())
-            free = self._rows[-1:]
+            try:
+                self.rows.append(self._new_row(self.label))
+                free = self.rows[-1:]
+            except OSError:  # the table is full: counters of two sockets in one row are better than no successor
+                free = self.rows[:1]
         requests = Requests(self._venue, self.product, self._credentials, self._next_id)
         sent: deque[int] = deque() if self._sent is None else self._sent
         connection = Connection(self._next_id(), self.url, {})

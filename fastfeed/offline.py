@@ -12,8 +12,9 @@ from fastfeed.book import Book
 from fastfeed.bus import Bus
 from fastfeed.config import Reconnect
 from fastfeed.instrument import Instrument
+from fastfeed.markets import Markets
 from fastfeed.places import Places
-from fastfeed.protocol import Endpoint, Protocol, open_market
+from fastfeed.protocol import Endpoint, Protocol
 from fastfeed.snapshots import Request
 from fastfeed.venues.spec import Credentials, Options, rows_for
 from fastfeed_core.attach import BusMap
@@ -23,6 +24,8 @@ from fastfeed_core.message import Event
 from fastfeed_core.subscription import Subscription
 
 __all__ = ["OfflineFeed"]
+
+_MORE = 1024  # instruments that there is room for later; their memory is taken as they come
 
 
 class OfflineFeed:
@@ -72,7 +75,7 @@ class OfflineFeed:
         module = venues.load(venue)
         chosen = list(instruments)
         wanted = list(channels)
-        self._writer = BusWriter(ring=ring, instruments=max(1, len(chosen)))
+        self._writer = BusWriter(ring=ring, instruments=len(chosen) + _MORE)
         self._hub = Hub(self._writer)
         options = Options(
             book=book,
@@ -83,15 +86,16 @@ class OfflineFeed:
             verify_s=verify_s,
             crossed=crossed,
         )
-        markets = {
-            each.name: open_market(self._hub, each, rows_for(module, each, wanted, options), options) for each in chosen
-        }
+        self._options = options
+        self._markets = Markets(self._hub)
+        for each in chosen:
+            self._markets.open(each, rows_for(module, each, wanted, options), options)
         random = Random(seed)
         self._protocol = Protocol(
             module,
             self._hub,
             chosen,
-            markets,
+            self._markets,
             wanted,
             endpoints={product.name: Endpoint(product.ws, product.rest) for product in module.PRODUCTS},
             options=options,
@@ -188,6 +192,35 @@ class OfflineFeed:
         self._now = self._now if ts is None else ts
         payload = body.encode() if isinstance(body, str) else bytes(body)
         self._protocol.reply(request, payload, status, headers, self._now)
+        return self._drain()
+
+    def subscribe(
+        self, instruments: Iterable[Instrument], ts: int, channels: Iterable[str] | None = None
+    ) -> list[Event]:
+        """Subscribe to more, while all else goes on.
+
+        Parameters
+        ----------
+        channels : None: those of the feed
+
+        Raises
+        ------
+        ValueError : the venue does not offer a channel
+        OSError : the bus has no room (ENOSPC)
+        """
+        self._now = ts
+        more = None if channels is None else list(channels)
+        chosen = list(instruments)
+        for each in chosen:
+            rows, instrument = self._protocol.subscriptions.rows_with(each, more)
+            self._markets.open(instrument, rows, self._options)
+        self._protocol.subscribe(chosen, self._markets, ts, more)
+        return self._drain()
+
+    def unsubscribe(self, names: Iterable[str], ts: int, channels: Iterable[str] | None = None) -> list[Event]:
+        """End subscriptions, of `channels` or of all, while all else goes on; names that are not wanted are ignored."""
+        self._now = ts
+        self._protocol.unsubscribe(names, ts, channels)
         return self._drain()
 
     def advance(self, ts: int) -> list[Event]:

@@ -12,55 +12,41 @@ import itertools
 import logging
 from collections import deque
 from collections.abc import Iterable, Mapping
-from functools import partial
 from random import Random
-from typing import NamedTuple
+from typing import Any
 
 from fastfeed.attempt import Attempt, Connection, Sends, Subscription
-from fastfeed.books import Books
 from fastfeed.config import Reconnect
 from fastfeed.errors import MalformedFrame, SequenceGap, SubscriptionRefused
 from fastfeed.instrument import Instrument
 from fastfeed.link import Link
+from fastfeed.links import Endpoint, Links
 from fastfeed.places import Places
 from fastfeed.reports import Reports
 from fastfeed.rows import write_instrument
 from fastfeed.snapshots import Request
+from fastfeed.subscriptions import Subscriptions
 from fastfeed.venues.spec import (
     Ack,
     Answer,
     Channel,
     Credentials,
     InstrumentStatus,
-    Limits,
     Options,
     Pong,
-    Product,
     Refusal,
     Shutdown,
-    Topic,
     Unknown,
     Venue,
-    rows_for,
 )
 from fastfeed_core.connection import Connection as ReceivePath
 from fastfeed_core.market import Attention, Hub, Market
-from fastfeed_core.message import INSTRUMENT_STATUSES
 from fastfeed_core.records import Reason, ScopeCode, State
 from fastfeed_core.status import describe
 
 __all__ = ["Endpoint", "Protocol", "open_market"]
 
 _log = logging.getLogger(__name__)
-
-_NONE = -1
-
-
-class Endpoint(NamedTuple):
-    """Bases of a product's URLs."""
-
-    ws: str
-    rest: str
 
 
 def open_market(hub: Hub, instrument: Instrument, rows: Iterable[Channel], options: Options | None = None) -> Market:
@@ -81,21 +67,6 @@ def open_market(hub: Hub, instrument: Instrument, rows: Iterable[Channel], optio
     return market
 
 
-def _split(topics: Iterable[list[Subscription]], limits: Limits, notices: int) -> list[list[Subscription]]:
-    """Return what each connection subscribes to, with room for notices on the first; neighbours stay together."""
-    parts: list[list[Subscription]] = [[]]
-    room, books = max(limits.topics_per_connection - notices, 1), limits.books_per_connection
-    for feeds in topics:
-        is_book = any(each.channel == "book" for each in feeds)
-        if room == 0 or (is_book and books == 0):
-            parts.append([])
-            room, books = limits.topics_per_connection, limits.books_per_connection
-        parts[-1] += feeds
-        room -= 1
-        books -= is_book
-    return parts
-
-
 class Protocol:
     """The machine of one venue.
 
@@ -103,7 +74,7 @@ class Protocol:
     ----------
     hub : what its markets share
     markets : by name, of the instruments
-    channels : to subscribe to, of each instrument
+    channels : to subscribe to, of each instrument; what `subscribe` takes without others
     endpoints : by product
     connections : redundant connections for each topic
     random : for jitter alone
@@ -132,18 +103,17 @@ class Protocol:
         self._hub = hub
         self._ids = itertools.count(1)
         self._random = random or Random(0)
-        self._reconnect = reconnect or Reconnect()
-        self._places = places or Places(self._random, self._reconnect.connects_per_s)
-        self._credentials = credentials
-        self._options = options or Options()
-        self._by_row: dict[int, Instrument] = {}
-        self._by_symbol: dict[tuple[str, str], tuple[Instrument, Market]] = {}
-        self._statuses: dict[str, str] = {}
+        reconnect = reconnect or Reconnect()
+        places = places or Places(self._random, reconnect.connects_per_s)
         self._reports = Reports(_log)
-        self._books: dict[str, Books] = {}
-        self._links: list[Link] = []
-        self._sent: dict[str, deque[int]] = {}
-        self._plan(list(instruments), markets, list(channels), endpoints, connections)
+        links = Links(venue, hub.bus, endpoints, reconnect, credentials, self._random, places, self._next_id)
+        #: what is subscribed to
+        self.subscriptions = Subscriptions(
+            venue, hub, channels, options or Options(), endpoints, links, connections, self._random, self._next_id
+        )
+        self._books = self.subscriptions.books
+        self._links = self.subscriptions.links
+        self.subscriptions.subscribe(instruments, markets, 0)
 
     @property
     def sends(self) -> deque[tuple[int, bytes]]:
@@ -154,76 +124,6 @@ class Protocol:
     def pings(self) -> deque[int]:
         """Connections, by id, that a ping of the WebSocket protocol should be sent on."""
         return self._sends.pings
-
-    def _plan(
-        self,
-        instruments: list[Instrument],
-        markets: Mapping[str, Market],
-        channels: list[str],
-        endpoints: Mapping[str, Endpoint],
-        copies: int,
-    ) -> None:
-        """Group topics into links: one product, one path, no more topics than a connection may have."""
-        groups: dict[tuple[str, str], dict[str, list[Subscription]]] = {}
-        listed: dict[str, list[Instrument]] = {}
-        products: dict[str, Product] = {}
-        for instrument in instruments:
-            product = self._venue.product_of(instrument)
-            products[product.name] = product
-            listed.setdefault(product.name, []).append(instrument)
-            market = markets[instrument.name]
-            self._by_symbol[product.name, instrument.symbol] = instrument, market
-            self._statuses[instrument.name] = instrument.status
-            rows = rows_for(self._venue, instrument, channels, self._options)
-            for missing in set(channels) - {row.name for row in rows}:
-                self._reports.tell(product.name, "channel", f"{instrument.name} has no channel {missing}")
-            for row in rows:
-                if row.name == "book":
-                    self._by_row[market.instrument] = instrument
-                for topic in () if row.derived else self._venue.topics(instrument, row, self._options):
-                    feeds = groups.setdefault((product.name, topic.path), {}).setdefault(topic.text, [])
-                    feeds.append(Subscription(topic, row.name, instrument, market))
-        for name, product in products.items():
-            self._books[name] = Books(
-                self._venue, product, endpoints[name].rest, self._options, self._links, self._random, self._next_id
-            )
-        notices: dict[tuple[str, str], list[Topic]] = {}
-        for name, product in products.items():
-            for topic in self._venue.status_topics(product, listed[name]):
-                notices.setdefault((name, topic.path), []).append(topic)
-        for place in dict.fromkeys([*groups, *notices]):
-            name, path = place
-            by_text, told = groups.get(place, {}), notices.get(place, [])
-            self._open_links(products[name], path, endpoints[name].ws + path, by_text, told, copies)
-
-    def _open_links(
-        self,
-        product: Product,
-        path: str,
-        url: str,
-        by_text: dict[str, list[Subscription]],
-        notices: list[Topic],
-        copies: int,
-    ) -> None:
-        parts = _split(by_text.values(), product.limits, len(notices))
-        sent = self._sent.setdefault(product.name, deque()) if product.limits.sends_shared else None
-        for (number, part), copy in itertools.product(enumerate(parts), range(copies)):
-            label = f"{self._venue.ID} {product.name} {path} {number}.{copy}"
-            link = Link(
-                self._venue,
-                product,
-                partial(self._hub.bus.add_connection, label),
-                url,
-                part,
-                notices if number == 0 else (),
-                self._reconnect,
-                self._credentials,
-                self._random,
-                self._places.of(url, product.limits),
-                self._next_id,
-                sent,
-            )
-            self._links.append(link)
 
     def _next_id(self) -> int:
         return next(self._ids)
@@ -262,7 +162,7 @@ class Protocol:
         if link is None or attempt is None or attempt.is_open:
             return
         link.opened(attempt, self._hub, ts)
-        self._say(attempt, State.STATE_LIVE, Reason.REASON_CONNECTED, ts)
+        self.subscriptions.say(attempt, State.STATE_LIVE, Reason.REASON_CONNECTED, ts)
         _log.info("connected url=%s topics=%d", link.url, len(link.topics))
         self.advance(ts)
 
@@ -273,11 +173,38 @@ class Protocol:
             self._end(link, attempt, reason, ts)
             self.advance(ts)
 
-    def roll(self, ts: int) -> None:
-        """Replace every socket by another one, without a gap."""
+    def roll(self, ts: int) -> int:
+        """Replace every socket by another one, without a gap; return how many are being replaced now."""
         for link in self._links:
             link.roll("asked for", ts)
         self.advance(ts)
+        return sum(link.is_rolling for link in self._links)
+
+    def describe(self, ts: int) -> list[dict[str, Any]]:
+        """Return what the links are doing, as plain values."""
+        return [link.describe(ts) for link in self._links]
+
+    def subscribe(
+        self,
+        instruments: Iterable[Instrument],
+        markets: Mapping[str, Market],
+        ts: int,
+        channels: Iterable[str] | None = None,
+    ) -> None:
+        """Subscribe to more, while all else goes on; parameters and errors as of `Subscriptions.subscribe`."""
+        self.subscriptions.subscribe(instruments, markets, ts, channels)
+        self.advance(ts)
+
+    def unsubscribe(self, names: Iterable[str], ts: int, channels: Iterable[str] | None = None) -> None:
+        """Subscribe to less, while all else goes on; parameters as of `Subscriptions.unsubscribe`."""
+        self.subscriptions.unsubscribe(names, ts, channels)
+        self.advance(ts)
+
+    def resync(self, name: str, ts: int) -> bool:
+        """Drop the book of an instrument and ask for it anew; False if none is kept here."""
+        done = self.subscriptions.resync(name, ts)
+        self.advance(ts)
+        return done
 
     def _end(self, link: Link, attempt: Attempt, reason: str, ts: int) -> None:
         was_open = attempt.is_open
@@ -285,11 +212,8 @@ class Protocol:
         if was_open:
             self._lost(link, attempt, ts)
 
-    def _say(self, attempt: Attempt, state: State, reason: Reason, ts: int) -> None:
-        self._hub.bus.status(_NONE, attempt.row, ScopeCode.SCOPE_CONNECTION, state, reason, ts)
-
     def _lost(self, link: Link, attempt: Attempt, ts: int) -> None:
-        self._say(attempt, State.STATE_SYNCING, Reason.REASON_DISCONNECTED, ts)
+        self.subscriptions.say(attempt, State.STATE_SYNCING, Reason.REASON_DISCONNECTED, ts)
         for each in link.subscriptions:
             if each.channel == "book" and not each.market.source_count:
                 self._books[link.product.name].forget(each.instrument)
@@ -302,9 +226,10 @@ class Protocol:
                 if attempt.path is not None and (attempt.path.controls or attempt.path.malformed):
                     self._read_controls(link, attempt, attempt.path, ts)
         for market, flags, expected, received in self._hub.attention():
-            instrument = self._by_row.get(market.instrument)
+            instrument = self.subscriptions.owner(market.instrument)
             if instrument is None:
-                self._hub.call(market, flags)  # another venue's machine has it
+                if market.source_count:
+                    self._hub.call(market, flags)  # another machine has it
                 continue
             if flags & Attention.GAP:
                 gap = SequenceGap(self._venue.ID, instrument.name, expected, received)
@@ -350,7 +275,7 @@ class Protocol:
         elif isinstance(control, Answer):
             attempt.answer(control.payload)
         elif isinstance(control, InstrumentStatus):
-            self._change_status(link, control, ts)
+            self.subscriptions.change_status(link.product, control.symbol, control.status, link.row, ts)
         elif isinstance(control, Unknown):
             self._reports.tell(link.url, "unknown", f"unknown control frame: {control.text}")
 
@@ -365,19 +290,6 @@ class Protocol:
                 row = each.market.instrument
                 state = State.STATE_LIVE if each.market.live else State.STATE_SYNCING
                 self._hub.bus.status(row, link.row, ScopeCode.SCOPE_INSTRUMENT, state, Reason.REASON_REFUSED, ts)
-
-    def _change_status(self, link: Link, change: InstrumentStatus, ts: int) -> None:
-        instrument, market = self._by_symbol.get((link.product.name, change.symbol), (None, None))
-        if instrument is None or market is None or self._statuses[instrument.name] == change.status:
-            return
-        self._statuses[instrument.name] = change.status
-        word = INSTRUMENT_STATUSES.index(change.status)
-        self._hub.bus.instrument_status(market.instrument, word)
-        state = State.STATE_LIVE if market.live else State.STATE_SYNCING
-        self._hub.bus.status(
-            market.instrument, link.row, ScopeCode.SCOPE_INSTRUMENT, state, Reason.REASON_INSTRUMENT, ts, word
-        )
-        _log.info("instrument status instrument=%s status=%s", instrument.name, change.status)
 
     def reply(
         self, request: Request, body: bytes, status: int = 200, headers: Mapping[str, str] | None = None, ts: int = 0

@@ -21,13 +21,14 @@ _ANSWER_WITHIN_S = 10
 class _Request:
     """A frame that was or will be sent, and the topics of it that are not answered yet."""
 
-    __slots__ = ("ends", "greets", "id", "payload", "said", "sent", "taken", "topics")
+    __slots__ = ("again", "ends", "greets", "id", "payload", "said", "sent", "taken", "topics")
 
     def __init__(self, id: int, payload: bytes, topics: Iterable[Topic], ends: bool = False, greets: bool = False):
         self.id = id
         self.payload = payload
         self.topics = {topic.text: topic for topic in topics}
         self.ends = ends
+        self.again: set[str] = set()  # of what it ends: to be subscribed to anew then
         self.greets = greets
         self.sent = 0
         self.taken = False  # any topic of it was
@@ -52,6 +53,7 @@ class Requests:
         self._queue: deque[_Request] = deque()
         self._open: dict[int, _Request] = {}  # sent and not answered in full
         self._left_out: list[tuple[list[str], Refusal]] = []
+        self._unwanted: dict[str, Topic] = {}  # asked for, and to be ended as soon as the venue has answered
 
     @property
     def settled(self) -> bool:
@@ -66,7 +68,17 @@ class Requests:
             self._queue.append(_Request(request_id, payload, (), greets=True))
 
     def subscribe(self, topics: Iterable[Topic]) -> None:
-        """Queue the frames that subscribe to `topics`."""
+        """Queue the frames that subscribe to `topics`; what is being ended now is asked for again after that."""
+        busy = self._busy()
+        topics = list(topics)
+        for topic in topics:
+            self._unwanted.pop(topic.text, None)
+            ending = busy.get(topic.text)
+            if ending is not None and ending.ends:
+                ending.again.add(topic.text)
+        self._ask([topic for topic in topics if topic.text not in busy])
+
+    def _ask(self, topics: Iterable[Topic]) -> None:
         for chunk in self._chunks(topics, self._venue.encode_subscribe):
             request_id = self._next_id()
             payload = self._venue.encode_subscribe([topic.text for topic in chunk], request_id)
@@ -74,12 +86,33 @@ class Requests:
 
     def again(self, topics: Iterable[Topic]) -> None:
         """Queue the end of subscriptions; when it is acknowledged, they are made again."""
-        busy = {text for request in (*self._queue, *self._open.values()) for text in request.topics}
-        free = [topic for topic in topics if topic.text not in busy]
-        for chunk in self._chunks(free, self._venue.encode_unsubscribe):
+        busy = self._busy()
+        self._end([topic for topic in topics if topic.text not in busy], again=True)
+
+    def unsubscribe(self, topics: Iterable[Topic]) -> None:
+        """Queue the end of subscriptions; what waits for its answer is ended when that is here."""
+        busy = self._busy()
+        topics = list(topics)
+        for topic in topics:
+            request = busy.get(topic.text)
+            if request is not None and request.ends:
+                request.again.discard(topic.text)
+            elif request is not None:
+                self._unwanted[topic.text] = topic
+        self._end([topic for topic in topics if topic.text not in busy], again=False)
+
+    def _end(self, topics: Iterable[Topic], again: bool) -> None:
+        for chunk in self._chunks(topics, self._venue.encode_unsubscribe):
             request_id = self._next_id()
             payload = self._venue.encode_unsubscribe([topic.text for topic in chunk], request_id)
-            self._queue.append(_Request(request_id, payload, chunk, ends=True))
+            request = _Request(request_id, payload, chunk, ends=True)
+            if again:
+                request.again |= request.topics.keys()
+            self._queue.append(request)
+
+    def _busy(self) -> dict[str, _Request]:
+        """Topics that wait for an answer, and in which request."""
+        return {text: request for request in (*self._queue, *self._open.values()) for text in request.topics}
 
     def next(self, ts: int) -> bytes | None:
         """Return the next frame, taken as sent; None if there is none, or the answer to the greeting is not here."""
@@ -137,10 +170,18 @@ class Requests:
             self._refuse(request, Refusal(request_id=request.id, reason="left out of the venue's answer"))
         if not request.topics:
             self._open.pop(request.id, None)
+        return self._answered(request, topics)
+
+    def _answered(self, request: _Request, topics: Iterable[Topic], refused: bool = False) -> list[str]:
+        """What an answer settles: ended topics may be wanted again; of others, return those that are wanted still."""
         if request.ends:
-            self.subscribe(topics)
+            # What is not subscribed, because the venue refuses to end it, need not be ended.
+            self._ask([topic for topic in topics if topic.text in request.again])
             return []
-        return [topic.text for topic in topics]
+        gone = [topic for topic in topics if self._unwanted.pop(topic.text, None) is not None]
+        if not refused:
+            self._end(gone, again=False)
+        return [topic.text for topic in topics if topic not in gone]
 
     def refused(self, refusal: Refusal) -> list[str] | None:
         """Return the topics that a refusal is about; None if that shows later."""
@@ -164,10 +205,7 @@ class Requests:
             known = [topic for topic in topics if topic is not None]
             if not request.topics:
                 self._open.pop(request.id, None)
-            if request.ends:
-                self.subscribe(known)  # what is not subscribed need not be ended
-            else:
-                out += [topic.text for topic in known]
+            out += self._answered(request, known, refused=True)
         return out
 
     def _single_out(self, request: _Request, refusal: Refusal) -> None:
@@ -177,11 +215,17 @@ class Requests:
             return
         del self._open[request.id]
         for topic in request.topics.values():
-            self.again([topic]) if request.ends else self.subscribe([topic])
+            if request.ends:
+                self._end([topic], again=topic.text in request.again)
+            else:
+                self._ask([topic])
 
     def _refuse(self, request: _Request, refusal: Refusal) -> None:
-        self._left_out.append((list(request.topics), refusal))
+        topics = list(request.topics.values())
         request.topics.clear()
+        texts = self._answered(request, topics, refused=True)
+        if texts:
+            self._left_out.append((texts, refusal))
 
     def take_left_out(self) -> list[tuple[list[str], Refusal]]:
         """Return (topics, refusal) of what was refused without a word of its own, since the last call."""
@@ -197,15 +241,18 @@ class Requests:
             if request.taken or request.said is not None:
                 del self._open[request.id]
                 if request.ends:
-                    self.subscribe(list(request.topics.values()))
+                    self._answered(request, list(request.topics.values()))
                     continue
                 if request.said is not None and len(request.topics) > 1:
                     # One bad topic may have cost those beside it their answers.
                     for topic in request.topics.values():
-                        self.subscribe([topic])
+                        self._ask([topic])
                     continue
                 said = request.said or Refusal(request_id=request.id, reason="not answered, unlike others beside it")
                 self._refuse(request, said)
+                continue
+            if request.ends and not request.again:
+                del self._open[request.id]  # it brings nothing that anybody waits for, and others need the socket
                 continue
             return f"no answer to a subscription within {_ANSWER_WITHIN_S} s"
         return None

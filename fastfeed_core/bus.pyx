@@ -225,6 +225,8 @@ cdef class BusWriter:
         pub.latency = self._latency(instrument)
         if book == NULL:
             return 0
+        if not pub.row.has_book:
+            self._clear_book(instrument)    # the row was entered without one
         pub.cell = p.cells + instrument * p.cells_stride
         pub.image = p.images + instrument * p.images_stride
         pub.book = book

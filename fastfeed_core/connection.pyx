@@ -34,7 +34,16 @@ from fastfeed_core.keeper cimport keep_levels, keep_refuse
 from fastfeed_core.market cimport Market
 from fastfeed_core.publish cimport publisher_flush, publisher_now
 from fastfeed_core.records cimport LatencyHead
-from fastfeed_core.routes cimport Route, routes_add, routes_add_next, routes_find, routes_free, routes_init
+from fastfeed_core.routes cimport (
+    Route,
+    routes_add,
+    routes_add_next,
+    routes_drop,
+    routes_find,
+    routes_free,
+    routes_init,
+    routes_reserve,
+)
 from fastfeed_core.state cimport Source
 from fastfeed_core.status cimport OK
 from fastfeed_core.tape cimport tape_bars, tape_bbo, tape_deals, tape_ticker
@@ -229,6 +238,33 @@ cdef class Connection:
         route.source = market.attach(self.id, number)
         route.market = <void*>market
         self._markets.add(market)
+
+    def reserve(self, int topics):
+        """Have room for so many more routes."""
+        routes_reserve(&self.receiver.routes, <uint32_t>topics)
+
+    def unroute(self, str topic not None, str symbol not None, str channel not None, Market market not None,
+                int64_t ts, *, bint group=False):
+        """Take back what `route` began; with the last channel of a topic the market loses this source.
+
+        Parameters
+        ----------
+        topic, symbol, channel, market, group : as of `route`; what is not routed is ignored
+        ts : ns since the epoch
+        """
+        cdef bytes text = (f"{topic}:{symbol}" if group else topic).encode()
+        cdef Route* route = routes_find(&self.receiver.routes, text, len(text))
+        while route != NULL and route.market != <void*>market:
+            route = route.next
+        if route == NULL:
+            return
+        route.wants &= ~(1U << <int>CHANNELS.index(channel))
+        if route.wants:
+            return
+        if route.source != NULL:
+            market.detach(<Source*>route.source, route.channel, ts)
+            route.source = NULL
+        routes_drop(&self.receiver.routes, text, <void*>market)
 
     def messages(self, str topic not None):
         """Return how many messages came by a route so far."""

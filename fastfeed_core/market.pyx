@@ -235,6 +235,32 @@ cdef class Market:
         if m.attached == 0:
             tape_forget(m)
 
+    def begin_book(self, int64_t tick, bint chained):
+        """Keep and publish a book from now on, also in a market that was made without one.
+
+        Parameters
+        ----------
+        tick : tick size in price mantissas; 0: no window of ticks
+        chained : whether a lost delta is seen at the next one
+
+        Raises
+        ------
+        OSError : no room (ENOSPC); the market is as before
+        """
+        cdef MarketState* m = self.state
+        m.pub.row.chained = chained
+        if m.has_book:
+            return
+        publisher_forget(self.hub.state.bus, &m.pub)    # it is prepared anew
+        try:
+            book_init(&m.book, tick, self.hub.bus.publisher.images_depth)
+            self.hub.bus.publish(&m.pub, self.instrument, &m.book)
+        except BaseException:
+            self.hub.bus.publish(&m.pub, self.instrument, NULL)
+            book_free(&m.book)
+            raise
+        m.has_book = True
+
     def expect_snapshot(self):
         """A request for a snapshot goes out now: hold what comes until it is here."""
         self.state.holding = True
@@ -386,6 +412,20 @@ cdef class Market:
     @resyncs_crossed.setter
     def resyncs_crossed(self, bint value):
         self.state.resyncs_crossed = value
+
+    @property
+    def derives_bbo(self):
+        """True if the book's top is published as bbo."""
+        return self.state.derives_bbo
+
+    @derives_bbo.setter
+    def derives_bbo(self, bint value):
+        self.state.derives_bbo = value
+
+    @property
+    def has_book(self):
+        """True if a book is kept and published."""
+        return self.state.has_book
 
     @property
     def holding(self):

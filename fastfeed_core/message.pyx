@@ -37,7 +37,8 @@ KINDS = {
 STATES = ("syncing", "live", "stale")
 SCOPES = ("instrument", "connection", "bus")
 REASONS = ("", "subscribed", "snapshot", "gap", "disconnected", "malformed", "buffer full", "stopped", "connected",
-           "refused", "instrument", "venue reset", "restarted", "no data", "repaired", "crossed", "lapped")
+           "refused", "instrument", "venue reset", "restarted", "no data", "repaired", "crossed", "lapped",
+           "unsubscribed", "requested")
 #: words for the state of trading; rows and records hold the index: append only
 INSTRUMENT_STATUSES = ("unknown", "trading", "cancel_only", "halted", "pending", "closed")
 

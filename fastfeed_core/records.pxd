@@ -72,6 +72,10 @@ cpdef enum Reason:
     REASON_CROSSED = 15
     #: said by a reader alone: it was overtaken, and values that it showed may be old
     REASON_LAPPED = 16
+    #: nobody wants the book, or the instrument, any more
+    REASON_UNSUBSCRIBED = 17
+    #: the book was dropped at a word, to be asked for anew
+    REASON_REQUESTED = 18
 
 cpdef enum ScopeCode:
     SCOPE_INSTRUMENT = 0

@@ -45,6 +45,8 @@ class Reason(IntEnum):
     REASON_REPAIRED = 14
     REASON_CROSSED = 15
     REASON_LAPPED = 16
+    REASON_UNSUBSCRIBED = 17
+    REASON_REQUESTED = 18
 
 class ScopeCode(IntEnum):
     SCOPE_INSTRUMENT = 0

@@ -46,3 +46,7 @@ cdef Route* routes_find_pair(Routes* routes, const char* head, Py_ssize_t head_s
 cdef Route* routes_add(Routes* routes, bytes topic, bytes symbol) except NULL
 cdef Route* routes_add_next(Route* route) except NULL
 cdef bint routes_remove(Routes* routes, bytes topic) except -1
+#: makes room for so many more; pointers to routes are not valid any more
+cdef int routes_reserve(Routes* routes, uint32_t more) except -1
+#: forgets the route of `topic` to `market`, whose source is gone; pointers to routes are not valid any more
+cdef int routes_drop(Routes* routes, bytes topic, void* market) except -1

@@ -109,6 +109,55 @@ cdef Route* routes_add_next(Route* route) except NULL:
     return added
 
 
+cdef int routes_reserve(Routes* routes, uint32_t more) except -1:
+    """Have room for `more` routes; the table stays at most half full."""
+    cdef Routes larger
+    cdef uint32_t i, j
+    if 2 * (routes.used + more) <= routes.mask + 1:
+        return 0
+    routes_init(&larger, routes.used + more)
+    for i in range(routes.mask + 1):
+        if routes.slots[i].topic_size:
+            j = _hash(routes.slots[i].topic, routes.slots[i].topic_size)
+            while larger.slots[j & larger.mask].topic_size:
+                j += 1
+            larger.slots[j & larger.mask] = routes.slots[i]     # with what hangs on it
+    larger.used = routes.used
+    free(routes.slots)
+    routes[0] = larger
+    return 0
+
+
+cdef int routes_drop(Routes* routes, bytes topic, void* market) except -1:
+    """Forget the route of `topic` to `market`; what else the topic feeds stays."""
+    cdef Route* first = routes_find(routes, topic, len(topic))
+    cdef Route* route = first
+    cdef Route* before = NULL
+    while route != NULL and route.market != market:
+        before = route
+        route = route.next
+    if route == NULL:
+        return 0
+    if before != NULL:
+        before.next = route.next
+        free(route)
+    elif route.next == NULL:
+        routes_remove(routes, topic)
+    else:
+        # The next one moves up into the slot; topic and symbol are the slot's.
+        route = first.next
+        first.channel = route.channel
+        first.wants = route.wants
+        first.px_exp = route.px_exp
+        first.sz_exp = route.sz_exp
+        first.source = route.source
+        first.market = route.market
+        first.messages = route.messages
+        first.next = route.next
+        free(route)
+    return 0
+
+
 cdef bint routes_remove(Routes* routes, bytes topic) except -1:
     """Remove a route and move up what probing had put behind it; True if it was there."""
     cdef Route* route = routes_find(routes, topic, len(topic))

@@ -19,9 +19,9 @@ VENUES = ("binance", "bybit", "okx", "deribit", "bitstamp", "kraken", "krakenfut
 FLOORS = {
     "errors": 0, "include": 0, "instrument": 0, "pause": 0, "waiting": 0, "proxies": 1,
     "rows": 1, "config": 2, "venues": 2, "reader": 2, "book": 2, "bus": 2, "best": 2, "credentials": 2, "inventory": 2,
-    "snapshots": 3, "requests": 3, "link": 3, "attempt": 3, "lifecycle": 3, "breaker": 3, "places": 3, "reports": 3,
-    "resubscribe": 3, "verify": 3, "books": 3,
-    "protocol": 4, "offline": 5, "engine": 5, "sim": 5, "cli": 6, "__main__": 7,
+    "control": 2, "snapshots": 3, "requests": 3, "link": 3, "attempt": 3, "lifecycle": 3, "breaker": 3, "places": 3,
+    "reports": 3, "resubscribe": 3, "verify": 3, "books": 3, "plan": 3, "links": 3, "subscriptions": 3,
+    "protocol": 4, "markets": 4, "offline": 5, "engine": 5, "sim": 5, "cli": 6, "__main__": 7,
 }  # fmt: skip
 
 
@@ -131,7 +131,7 @@ HOT = ["decimal.pxd", "decimal.pyx", "cursor.pxd", "cursor.pyx", "sync.pxd", "po
        *(f"decoders/{path.name}" for path in sorted((ROOT / "fastfeed_core" / "decoders").glob("*.p[yx][xd]"))
          if path.name not in ("__init__.pxd", "fields.pyx"))]  # fmt: skip
 # Made and freed once, or for tests.
-COLD = re.compile(r"_(init|free|close)\b|routes_(add|add_next|remove)\b")
+COLD = re.compile(r"_(init|free|close)\b|routes_(add|add_next|drop|remove|reserve)\b")
 
 
 @pytest.mark.parametrize("name", HOT)

@@ -48,6 +48,7 @@ EXAMPLES = [
     (errors.RateLimited("okx", None, 17.0), "rate limited by okx: retry after 17 s"),
     (errors.VenueDown("okx", None, "status 503"), "okx is down: status 503"),
     (errors.BusError("demo"), "fault of bus demo"),
+    (errors.RequestFailed("demo", "no such verb"), "request to the feed of bus demo failed: no such verb"),
     (errors.BusNotFound("demo"), "bus demo not found: is its feed running, under this user?"),
     (
         errors.LayoutMismatch("demo", "Trade.px", "int64 at 64", "int64 at 72"),

@@ -352,10 +352,14 @@ def test_a_quiet_book_is_live_before_its_first_message():
 def test_a_request_to_reconnect_is_followed_at_once():
     rig = feed(symbols=2)
     rig.run(2)
+    (before,) = rig.feed.connections
     rig.sim.announce_shutdown("bitstamp")
-    rig.run(1)
-    rig.run_until_live(10)
-    assert set(map(tuple, rig.states.values())) == {("live", "disconnected", "live")}
+    rig.step()
+    assert [each.id == before.id for each in rig.feed.connections] == [True, False]
+    rig.run(10)
+    (after,) = rig.feed.connections
+    assert after.id != before.id
+    assert set(map(tuple, rig.states.values())) == {("live",)}
     assert rig.wrong == []
 
 

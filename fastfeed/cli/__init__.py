@@ -24,6 +24,7 @@ VERBS = {
     "demo": "run a simulator, a feed and a live table in one command, offline",
     "sim": "serve simulated venues on this machine",
     "run": "run the feed that a configuration file describes",
+    "ctl": "ask a running feed for something: subscriptions, a reload, a rollover, its state",
     "check": "validate a configuration file without connecting",
     "tail": "print the events of a bus as they come",
     "top": "show the best prices of a bus as a live table",

@@ -23,5 +23,5 @@ def main(args: argparse.Namespace) -> int:
     # What the libraries tell of connections and retries, the feed tells better.
     for library in ("picows", "stamina"):
         logging.getLogger(library).setLevel(logging.ERROR if args.log != "DEBUG" else logging.DEBUG)
-    run(config)
+    run(config, args.file)
     return 0

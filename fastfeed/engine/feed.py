@@ -8,26 +8,32 @@ import gc
 import logging
 import signal
 import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from random import Random
 
 import uvloop
 
 from fastfeed import venues
-from fastfeed.config import Config, refuse_overlap
+from fastfeed.config import Config, Feed, refuse_overlap
 from fastfeed.engine.bus import open_bus, told_if_full
+from fastfeed.engine.changes import Changes
+from fastfeed.engine.control import open_control
 from fastfeed.engine.listing import list_instruments
 from fastfeed.engine.network import Network
 from fastfeed.engine.shell import Shell
+from fastfeed.engine.way import Way, find_way
 from fastfeed.errors import BusFull
 from fastfeed.instrument import Instrument
+from fastfeed.markets import Markets
 from fastfeed.places import Places
-from fastfeed.protocol import Endpoint, Protocol, open_market
-from fastfeed.venues.spec import Channel, Credentials, Options, rows_for
+from fastfeed.protocol import Endpoint, Protocol
+from fastfeed.venues.spec import Channel, rows_for
 from fastfeed_core.bus import BusWriter
-from fastfeed_core.market import Hub, Market
+from fastfeed_core.market import Hub
 from fastfeed_core.records import Reason, ScopeCode, State
 
-__all__ = ["run", "serve"]
+__all__ = ["Engine", "Running", "run", "serve"]
 
 _log = logging.getLogger(__name__)
 
@@ -35,8 +41,12 @@ _TICK_S = 0.02  # how often time passes for the protocols
 _HEARTBEAT_EVERY = 5  # ticks
 
 
-def run(config: Config) -> None:
+def run(config: Config, file: str | None = None) -> None:
     """Run a feed until SIGINT or SIGTERM.
+
+    Parameters
+    ----------
+    file : where the configuration is read from again at SIGHUP; None: it never changes
 
     Raises
     ------
@@ -44,40 +54,43 @@ def run(config: Config) -> None:
     ConfigError : an instrument that the venue does not list; a secret that the environment does not hold
     VenueError : a listing could not be fetched
     """
-    uvloop.run(_run_until_signal(config))
+    uvloop.run(_run_until_signal(config, file))
 
 
-async def _run_until_signal(config: Config) -> None:
+async def _run_until_signal(config: Config, file: str | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    await serve(config, stop)
+    await serve(config, stop, file)
 
 
-async def serve(config: Config, stop: asyncio.Event) -> None:
-    """Run a feed until `stop` is set; errors as of `run`."""
-    networks = [_network(config, index) for index in range(len(config.feeds))]
-    logins = [feed.login(f"feed[{index}]") for index, feed in enumerate(config.feeds)]
+async def serve(config: Config, stop: asyncio.Event, file: str | None = None) -> None:
+    """Run a feed until `stop` is set; parameters and errors as of `run`."""
+    ways = [find_way(config, index) for index in range(len(config.feeds))]
     writer = open_bus(config.bus)
     ticker: asyncio.Task[None] | None = None
-    engine = _Engine(config, writer, networks, logins)
+    engine = Engine(config, writer)
+    changes = Changes(engine, file)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, changes.reload_soon)
     try:
         ticker = asyncio.create_task(engine.tick())
         async with contextlib.AsyncExitStack() as stack:
-            for network in networks:
-                await stack.enter_async_context(network)
-            starting = asyncio.create_task(engine.start())
+            for way in ways:
+                await stack.enter_async_context(way.network)
+            starting = asyncio.create_task(engine.start(ways))
             stopping = asyncio.create_task(stop.wait())
             # A signal ends the start too; a ticker that fails ends everything.
             await asyncio.wait({starting, stopping, ticker}, return_when=asyncio.FIRST_COMPLETED)
             if starting.done() and not stop.is_set():
                 with told_if_full():
                     starting.result()
-                await asyncio.wait({stopping, ticker}, return_when=asyncio.FIRST_COMPLETED)
+                async with open_control(config.bus.name, changes, stop):
+                    await asyncio.wait({stopping, ticker}, return_when=asyncio.FIRST_COMPLETED)
             for task in (starting, stopping):
                 task.cancel()
             await asyncio.gather(starting, stopping, return_exceptions=True)
+            await changes.stop()
             await engine.stop()
         if ticker.done():
             ticker.result()
@@ -90,84 +103,117 @@ async def serve(config: Config, stop: asyncio.Event) -> None:
         _log.info("stopped bus=%s", config.bus.name)
 
 
-class _Engine:
+@dataclass
+class Running:
+    """A feed of the configuration, as it runs."""
+
+    feed: Feed
+    shell: Shell
+    network: Network
+
+    @property
+    def protocol(self) -> Protocol:
+        """The machine of its venue."""
+        return self.shell.protocol
+
+
+class Engine:
     """All protocols of the process, their shells, and the clock that drives them."""
 
-    def __init__(
-        self, config: Config, writer: BusWriter, networks: list[Network], logins: list[Credentials | None]
-    ) -> None:
-        self._config = config
+    def __init__(self, config: Config, writer: BusWriter) -> None:
+        self.config = config
+        self.feeds: list[Running] = []
         self._writer = writer
-        self._networks = networks
-        self._logins = logins
         self._hub = Hub(writer)
-        self._shells: list[Shell] = []
+        self._markets = Markets(self._hub)
+        self._random = Random()
+        self._places = Places(self._random, config.reconnect.connects_per_s)
         self._attending = False
 
-    async def start(self) -> None:
+    async def start(self, ways: Sequence[Way]) -> None:
         """List the instruments, make their markets, and let the protocols begin."""
+        feeds = self.config.feeds
         chosen = await asyncio.gather(
-            *(
-                list_instruments(feed, f"feed[{index}]", self._networks[index])
-                for index, feed in enumerate(self._config.feeds)
-            )
+            *(list_instruments(feed, f"feed[{index}]", ways[index].network) for index, feed in enumerate(feeds))
         )
-        refuse_overlap(self._config.feeds, chosen)
-        markets = self._open_markets(chosen)
-        random = Random()
-        places = Places(random, self._config.reconnect.connects_per_s)
-        for feed, listed, network, login in zip(self._config.feeds, chosen, self._networks, self._logins, strict=True):
-            venue = venues.load(feed.venue)
-            protocol = Protocol(
-                venue,
-                self._hub,
-                [each for each in listed if each.name in markets],
-                markets,
-                feed.channels,
-                endpoints={product.name: Endpoint(feed.ws(product), feed.rest(product)) for product in feed.products},
-                options=feed.options,
-                connections=feed.connections,
-                reconnect=self._config.reconnect,
-                credentials=login,
-                random=random,
-                places=places,
-            )
-            self._shells.append(Shell(protocol, self._attend, self._writer.flush, network))
+        refuse_overlap(feeds, chosen)
+        running = []
+        for feed, listed, way in zip(feeds, chosen, ways, strict=True):
+            running.append(self.make(feed, way, listed))
         _log.info(
             "started bus=%s generation=%d instruments=%d feeds=%d",
-            self._config.bus.name,
+            self.config.bus.name,
             self._writer.generation,
-            len(markets),
-            len(self._shells),
+            len(self._markets),
+            len(running),
         )
         # What lives now lives for ever: the collector need not look at it again.
         gc.collect()
         gc.freeze()
-        now = time.time_ns()
-        for shell in self._shells:
-            shell.protocol.start(now)
-            shell.carry_out()
+        for each in running:
+            self.begin(each)
 
-    def _open_markets(self, chosen: list[list[Instrument]]) -> dict[str, Market]:
-        """One market an instrument, whatever feeds name it; without room for one, the others go on."""
-        rows: dict[str, list[Channel]] = {}
-        options: dict[str, Options] = {}
-        for feed, listed in zip(self._config.feeds, chosen, strict=True):
-            for each in listed:
-                found = rows_for(venues.load(feed.venue), each, feed.channels, feed.options)
-                rows.setdefault(each.name, []).extend(found)
-                if any(row.name == "book" for row in found):
-                    options[each.name] = feed.options
-        markets: dict[str, Market] = {}
-        for each in (instrument for listed in chosen for instrument in listed):
-            if each.name in markets:
-                continue
-            try:
-                markets[each.name] = open_market(self._hub, each, rows[each.name], options.get(each.name))
-            except OSError as error:
-                full = BusFull(self._config.bus.name, each.name, self._writer.image_size)
-                _log.error("instrument left out error=%s (%s)", full, error.strerror)
-        return markets
+    def make(self, feed: Feed, way: Way, listed: Iterable[Instrument] = ()) -> Running:
+        """Make what runs a feed, with these instruments."""
+        venue = venues.load(feed.venue)
+        protocol = Protocol(
+            venue,
+            self._hub,
+            [each for each in listed if self._fit(feed, each, rows_for(venue, each, feed.channels, feed.options))],
+            self._markets,
+            feed.channels,
+            # Of all products: instruments of others can be wanted later.
+            endpoints={product.name: Endpoint(feed.ws(product), feed.rest(product)) for product in venue.PRODUCTS},
+            options=feed.options,
+            connections=feed.connections,
+            reconnect=self.config.reconnect,
+            credentials=way.login,
+            random=self._random,
+            places=self._places,
+        )
+        return Running(feed, Shell(protocol, self._attend, self._writer.flush, way.network), way.network)
+
+    def begin(self, running: Running) -> None:
+        """Let a feed begin."""
+        self.feeds.append(running)
+        running.protocol.start(time.time_ns())
+        running.shell.carry_out()
+
+    async def end(self, running: Running) -> None:
+        """End a feed, and say so of its books."""
+        running.protocol.unsubscribe(list(running.protocol.subscriptions.wanted), time.time_ns())
+        running.shell.carry_out()
+        self.feeds.remove(running)
+        await running.shell.stop()
+        await running.network.close()
+
+    def subscribe(
+        self, running: Running, instruments: Iterable[Instrument], channels: Iterable[str] | None = None
+    ) -> list[str]:
+        """Subscribe to more in a feed; return the names of those that there was no room for."""
+        more = None if channels is None else tuple(channels)
+        fit: list[Instrument] = []
+        left_out: list[Instrument] = []
+        for each in instruments:
+            rows, known = running.protocol.subscriptions.rows_with(each, more)
+            (fit if self._fit(running.feed, known, rows) else left_out).append(known)
+        try:
+            running.protocol.subscribe(fit, self._markets, time.time_ns(), more)
+        except OSError as error:
+            _log.error("instruments left out count=%d error=%s", len(fit), error)
+            left_out += fit
+        running.shell.carry_out()
+        return [each.name for each in left_out]
+
+    def _fit(self, feed: Feed, instrument: Instrument, rows: Iterable[Channel]) -> bool:
+        """See that there is a market, whatever feeds name it; without room for one, the others go on."""
+        try:
+            self._markets.open(instrument, rows, feed.options)
+        except OSError as error:
+            full = BusFull(self.config.bus.name, instrument.name, self._writer.image_size)
+            _log.error("instrument left out error=%s (%s)", full, error)
+            return False
+        return True
 
     def _attend(self) -> None:
         """Have every protocol look: a market that calls belongs to one of them."""
@@ -176,9 +222,9 @@ class _Engine:
         self._attending = True
         try:
             now = time.time_ns()
-            for shell in self._shells:
-                shell.protocol.attend(now)
-                shell.carry_out()
+            for each in list(self.feeds):
+                each.protocol.attend(now)
+                each.shell.carry_out()
         finally:
             self._attending = False
 
@@ -190,21 +236,16 @@ class _Engine:
                 self._writer.heartbeat()
             count += 1
             now = time.time_ns()
-            for shell in self._shells:
-                shell.protocol.advance(now)
-                shell.carry_out()
+            for each in list(self.feeds):
+                each.protocol.advance(now)
+                each.shell.carry_out()
             await asyncio.sleep(_TICK_S)
 
     async def stop(self) -> None:
         """Close all connections and say so on the bus."""
-        for shell in self._shells:
-            await shell.stop()
+        for each in list(self.feeds):
+            await each.shell.stop()
+            await each.network.close()
         now = time.time_ns()
         self._writer.status(-1, -1, ScopeCode.SCOPE_BUS, State.STATE_STALE, Reason.REASON_STOPPED, now)
         self._writer.flush()
-
-
-def _network(config: Config, index: int) -> Network:
-    """The way of one feed to its venue."""
-    feed = config.feeds[index]
-    return Network(config.proxy(index), feed.endpoints.ca, feed.rest_headers, f"feed[{index}]")

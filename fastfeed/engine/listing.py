@@ -14,7 +14,7 @@ from fastfeed.instrument import Instrument, instruments
 from fastfeed.venues import load
 from fastfeed.venues.spec import Call, Page, Product
 
-__all__ = ["list_instruments"]
+__all__ = ["fetch_listing", "list_instruments"]
 
 _log = logging.getLogger(__name__)
 
@@ -46,10 +46,20 @@ async def list_instruments(feed: Feed, path: str, network: Network) -> list[Inst
     ConfigError : a pattern names nothing that the venue lists
     VenueError : the listing could not be fetched
     """
+    return select(await fetch_listing(feed, network), feed.instruments, f"{path}.instruments")
+
+
+async def fetch_listing(feed: Feed, network: Network) -> list[Instrument]:
+    """Return all that the venue lists of the products that a feed's patterns can name.
+
+    Raises
+    ------
+    VenueError : the listing could not be fetched
+    """
     found: list[Instrument] = []
     for product in feed.products:
         found += instruments(feed.venue, await _fetch_pages(feed, product, network), product.name)
-    return select(found, feed.instruments, f"{path}.instruments")
+    return found
 
 
 async def _fetch_pages(feed: Feed, product: Product, network: Network) -> list[bytes]:

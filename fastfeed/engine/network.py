@@ -92,6 +92,10 @@ class Network:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End what is open of REST; once more does nothing."""
         if self._http is not None:
             await self._http.close()
 

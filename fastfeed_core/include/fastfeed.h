@@ -122,10 +122,12 @@ enum ff_reason {
     FF_REASON_INSTRUMENT = 10,
     FF_REASON_VENUE_RESET = 11,
     FF_REASON_RESTARTED = 12,
-    FF_REASON_NO_DATA = 13,     /* a subscription that the venue took never brought anything */
-    FF_REASON_REPAIRED = 14,    /* an unchained book was found to differ from the venue's, and replaced */
-    FF_REASON_CROSSED = 15,     /* the best bid has come to lie above the best ask */
-    FF_REASON_LAPPED = 16,      /* said by a reader alone: it was overtaken, and values that it showed may be old */
+    FF_REASON_NO_DATA = 13,      /* a subscription that the venue took never brought anything */
+    FF_REASON_REPAIRED = 14,     /* an unchained book was found to differ from the venue's, and replaced */
+    FF_REASON_CROSSED = 15,      /* the best bid has come to lie above the best ask */
+    FF_REASON_LAPPED = 16,       /* said by a reader alone: it was overtaken, and values that it showed may be old */
+    FF_REASON_UNSUBSCRIBED = 17, /* nobody wants the book, or the instrument, any more */
+    FF_REASON_REQUESTED = 18,    /* the book was dropped at a word, to be asked for anew */
 };
 
 enum ff_scope_code {

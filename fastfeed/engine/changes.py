@@ -1,0 +1,301 @@
+"""What can change while a feed runs: its subscriptions and its feeds, at a word or from its configuration file.
+
+All that can fail is tried before anything changes. Requests are carried out one after the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from fastfeed.config import Feed, check_feed, load_config, refuse_overlap, select
+from fastfeed.engine.listing import fetch_listing
+from fastfeed.engine.network import Network
+from fastfeed.engine.reload import Pair, pair_feeds, steps
+from fastfeed.engine.way import find_way
+from fastfeed.errors import ConfigError, FastfeedError, did_you_mean
+from fastfeed.instrument import Instrument
+
+if TYPE_CHECKING:
+    from fastfeed.engine.feed import Engine, Running
+
+__all__ = ["Changes", "Verb"]
+
+_log = logging.getLogger(__name__)
+
+_LISTING_S = 60.0  # for the listings of a request; a feed that starts has longer
+_BATCH = 32  # instruments that are made at a time: between two batches, what came in is read
+
+
+class Verb(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A request; which of the keys it needs depends on its verb."""
+
+    verb: Literal["status", "subscribe", "unsubscribe", "reload", "roll", "resync", "stop"]
+    venue: str | None = None  # of subscribe, unsubscribe; of roll, None for all
+    symbols: tuple[str, ...] = ()  # of subscribe: unified symbols or patterns, without the venue; of unsubscribe too
+    channels: tuple[str, ...] | None = None  # None: those of the feed; of unsubscribe, all
+    name: str | None = None  # of resync: of an instrument, with the venue
+
+    @property
+    def stops(self) -> bool:
+        """Whether the feed is to stop when this was answered."""
+        return self.verb == "stop"
+
+
+class Changes:
+    """Changes of a running feed.
+
+    Parameters
+    ----------
+    file : of the configuration; None: it was not read from one
+    """
+
+    def __init__(self, engine: Engine, file: str | None) -> None:
+        self._engine = engine
+        self._file = file
+        self._busy = asyncio.Lock()
+        self._reloading: asyncio.Task[None] | None = None
+        self._again = False
+
+    def reload_soon(self) -> None:
+        """Read the file again; what is wrong with it goes to the log. Asked for meanwhile, it is read once more."""
+        if self._reloading is not None and not self._reloading.done():
+            self._again = True
+        elif not self._engine.feeds:
+            _log.warning("not reloaded error=the feed is still starting")
+        else:
+            self._reloading = asyncio.get_running_loop().create_task(self._reload_logged())
+
+    async def _reload_logged(self) -> None:
+        while True:
+            self._again = False
+            try:
+                await self.do(Verb(verb="reload"))
+            except FastfeedError as error:
+                _log.error("not reloaded, nothing has changed error=%s", error)
+            except Exception:
+                _log.exception("not reloaded")
+            if not self._again:
+                return
+
+    async def stop(self) -> None:
+        """Give up what is under way."""
+        if self._reloading is not None:
+            self._reloading.cancel()
+            await asyncio.gather(self._reloading, return_exceptions=True)
+
+    async def do(self, verb: Verb) -> dict[str, Any]:
+        """Carry out a request and return what came of it.
+
+        Raises
+        ------
+        FastfeedError : it cannot be done; nothing has changed
+        """
+        if verb.verb == "status":
+            return self._status()
+        if verb.verb == "stop":
+            _log.info("stop asked for")
+            return {}
+        async with self._busy:
+            if verb.verb == "reload":
+                return await self._reload()
+            if verb.verb == "roll":
+                return self._roll(verb.venue)
+            if verb.verb == "resync":
+                return self._resync(verb.name)
+            if verb.venue is None or not verb.symbols:
+                raise ConfigError("venue, symbols", "a venue and one symbol or more", "nothing")
+            if verb.verb == "subscribe":
+                return await self._subscribe(verb.venue, verb.symbols, verb.channels)
+            return self._unsubscribe(verb.venue, verb.symbols, verb.channels)
+
+    # ---- at a word
+
+    def _of(self, venue: str) -> list[Running]:
+        found = [each for each in self._engine.feeds if each.feed.venue == venue]
+        if not found:
+            known = sorted({each.feed.venue for each in self._engine.feeds})
+            raise ConfigError(
+                "venue", f"one of this feed ({', '.join(known)})", f"{venue!r}{did_you_mean(venue, known)}"
+            )
+        return found
+
+    async def _subscribe(
+        self, venue: str, symbols: tuple[str, ...], channels: tuple[str, ...] | None
+    ) -> dict[str, Any]:
+        feeds = self._of(venue)
+        running = next((each for each in feeds if set(channels or ()) <= set(each.feed.channels)), feeds[0])
+        wanted = running.feed.channels if channels is None else channels
+        asked = msgspec.structs.replace(running.feed, instruments=symbols, channels=wanted)
+        check_feed(asked, "request")
+        listed = (await self._listings([(asked, running.network)]))[0]
+        chosen = select(listed, symbols, "symbols")
+        for other in feeds:
+            taken = other.protocol.subscriptions.wanted if other is not running else {}
+            for each in chosen:
+                for channel in set(wanted) & set(taken.get(each.name, ())):
+                    raise ConfigError(
+                        "symbols", f"{channel} of an instrument in one feed", f"{each.name}, in another one"
+                    )
+        before = running.protocol.subscriptions.wanted
+        more = [each for each in chosen if not set(wanted) <= set(before.get(each.name, ()))]
+        left_out = await self._add(running, more, wanted)
+        running.protocol.subscriptions.relist(listed, {product.name for product in asked.products}, time.time_ns())
+        done = [each.name for each in more if each.name not in left_out]
+        _log.info("subscribed venue=%s instruments=%d channels=%s", venue, len(done), ",".join(wanted))
+        return {"subscribed": done, "already": [each.name for each in chosen if each not in more], "left_out": left_out}
+
+    def _unsubscribe(self, venue: str, symbols: tuple[str, ...], channels: tuple[str, ...] | None) -> dict[str, Any]:
+        feeds = self._of(venue)
+        names: dict[str, None] = {}
+        for index, symbol in enumerate(symbols):
+            found = [
+                name
+                for running in feeds
+                for name, has in running.protocol.subscriptions.wanted.items()
+                if fnmatchcase(name, f"{venue}:{symbol}") and (channels is None or set(channels) & set(has))
+            ]
+            if not found:
+                raise ConfigError(f"symbols[{index}]", "an instrument that is subscribed to", f"{symbol!r}")
+            names |= dict.fromkeys(found)
+        for running in feeds:
+            running.protocol.unsubscribe(names, time.time_ns(), channels)
+            running.shell.carry_out()
+        _log.info("unsubscribed venue=%s instruments=%d", venue, len(names))
+        return {"unsubscribed": list(names)}
+
+    def _roll(self, venue: str | None) -> dict[str, Any]:
+        feeds = list(self._engine.feeds) if venue is None else self._of(venue)
+        rolled = 0
+        for running in feeds:
+            rolled += running.protocol.roll(time.time_ns())
+            running.shell.carry_out()
+        return {"connections": rolled}
+
+    def _resync(self, name: str | None) -> dict[str, Any]:
+        for running in self._engine.feeds:
+            if name is not None and running.protocol.resync(name, time.time_ns()):
+                running.shell.carry_out()
+                return {"resynced": name}
+        known = [each for running in self._engine.feeds for each in running.protocol.subscriptions.wanted]
+        raise ConfigError("name", "an instrument whose book is kept", f"{name!r}{did_you_mean(name or '', known)}")
+
+    def _status(self) -> dict[str, Any]:
+        now = time.time_ns()
+        return {
+            "bus": self._engine.config.bus.name,
+            "feeds": [
+                {
+                    "venue": running.feed.venue,
+                    "channels": list(running.feed.channels),
+                    "instruments": {
+                        name: list(channels) for name, channels in running.protocol.subscriptions.wanted.items()
+                    },
+                    "connections": running.protocol.describe(now),
+                }
+                for running in self._engine.feeds
+            ],
+        }
+
+    # ---- from the file
+
+    async def _reload(self) -> dict[str, Any]:
+        if self._file is None:
+            raise ConfigError("", "a configuration that was read from a file", "one that was not")
+        new = load_config(self._file)
+        living = list(self._engine.feeds)
+        pairs, gone = pair_feeds(self._engine.config, [each.feed for each in living], new)
+        ways = {index: find_way(new, index) for index, pair in enumerate(pairs) if pair.place is None}
+        async with AsyncExitStack() as stack:
+            for way in ways.values():
+                await stack.enter_async_context(way.network)
+            listings = await self._listings(
+                (pair.new, ways[index].network if pair.place is None else living[pair.place].network)
+                for index, pair in enumerate(pairs)
+            )
+            chosen = [
+                self._choose(pair, listed, f"feed[{index}]")
+                for index, (pair, listed) in enumerate(zip(pairs, listings, strict=True))
+            ]
+            refuse_overlap(new.feeds, chosen)
+            added = [
+                self._engine.make(pair.new, ways[index]) if pair.place is None else None
+                for index, pair in enumerate(pairs)
+            ]
+            stack.pop_all()  # the feeds close them from now on
+        # From here on nothing is refused any more. What ends goes first: a book can move from one feed to another.
+        ended, begun, left_out = set[str](), set[str](), set[str]()
+        for index in gone:
+            ended |= living[index].protocol.subscriptions.wanted.keys()
+            await self._engine.end(living[index])
+        work: list[tuple[Running, Sequence[Instrument], dict[tuple[str, ...], list[Instrument]]]] = []
+        for pair, fresh, wanted in zip(pairs, added, chosen, strict=True):
+            running = fresh if pair.place is None else living[pair.place]
+            assert running is not None
+            less, more = steps(running.protocol.subscriptions.wanted, wanted, pair.new.channels)
+            for channels, names in less.items():
+                ended.update(names)
+                running.protocol.unsubscribe(names, time.time_ns(), channels)
+            running.feed = pair.new
+            running.protocol.subscriptions.channels = pair.new.channels
+            if fresh is not None:
+                self._engine.begin(fresh)
+            else:
+                running.shell.carry_out()
+            work.append((running, wanted, more))
+        for (running, _, more), listed in zip(work, listings, strict=True):
+            for channels, instruments in more.items():
+                begun.update(each.name for each in instruments)
+                left_out.update(await self._add(running, instruments, channels))
+            products = {product.name for product in running.feed.products}
+            running.protocol.subscriptions.relist(listed, products, time.time_ns())
+            running.shell.carry_out()
+        self._engine.config = new
+        result = {
+            "feeds_added": sum(each is not None for each in added),
+            "feeds_ended": len(gone),
+            "subscribed": sorted(begun - left_out),
+            "unsubscribed": sorted(ended),
+            "left_out": sorted(left_out),
+        }
+        _log.info(
+            "reloaded file=%s feeds_added=%d feeds_ended=%d subscribed=%d unsubscribed=%d left_out=%d",
+            self._file, result["feeds_added"], result["feeds_ended"], len(begun - left_out), len(ended), len(left_out),
+        )  # fmt: skip
+        return result
+
+    def _choose(self, pair: Pair, listed: Sequence[Instrument], path: str) -> list[Instrument]:
+        """What a feed names of a listing; a pattern keeps what it has, also while that does not trade."""
+        chosen = select(listed, pair.new.instruments, f"{path}.instruments")
+        if pair.place is None:
+            return chosen
+        has = self._engine.feeds[pair.place].protocol.subscriptions.wanted
+        names = {each.name for each in chosen}
+        for each in listed:
+            symbol = each.name.partition(":")[2]
+            named = any(fnmatchcase(symbol, pattern) for pattern in pair.new.instruments)
+            if named and each.name in has and each.name not in names:
+                chosen.append(each)
+        return chosen
+
+    async def _listings(self, feeds: Iterable[tuple[Feed, Network]]) -> list[list[Instrument]]:
+        try:
+            async with asyncio.timeout(_LISTING_S):
+                return list(await asyncio.gather(*(fetch_listing(feed, network) for feed, network in feeds)))
+        except TimeoutError:
+            raise ConfigError("", f"the venue's listing within {_LISTING_S:g} s", "none") from None
+
+    async def _add(self, running: Running, instruments: Sequence[Instrument], channels: Iterable[str]) -> list[str]:
+        """Subscribe to more, a batch at a time; return the names of those that there was no room for."""
+        left_out = []
+        for at in range(0, len(instruments), _BATCH):
+            left_out += self._engine.subscribe(running, instruments[at : at + _BATCH], channels)
+            await asyncio.sleep(0)
+        return left_out

@@ -1,0 +1,80 @@
+"""The difference between two configurations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fakevenue import coin
+
+from fastfeed.config import Bus, Config, Feed, Reconnect
+from fastfeed.engine.reload import pair_feeds, steps
+from fastfeed.errors import ConfigError
+
+
+def feed(instruments: str = "BTC/USDT", channels: str = "book", **fields: Any) -> Feed:
+    known: dict[str, Any] = {"venue": "binance"} | fields
+    return Feed(instruments=tuple(instruments.split()), channels=tuple(channels.split()), **known)
+
+
+def config(*feeds: Feed, ring: int = 1 << 20, cap_s: float = 30.0) -> Config:
+    return Config(bus=Bus(name="a", ring=ring), feeds=feeds, reconnect=Reconnect(cap_s=cap_s))
+
+
+def pairs(old: Config, new: Config) -> tuple[list[int | None], list[int]]:
+    found, gone = pair_feeds(old, old.feeds, new)
+    assert [each.new for each in found] == list(new.feeds)
+    return [each.place for each in found], gone
+
+
+OKX = feed(venue="okx")
+DEPTH, TRADES = feed(channels="book"), feed(channels="trade")
+SLOW = feed("ETH/USDT", depth_speed="1000ms")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ((DEPTH,), (DEPTH,), ([0], [])),
+        ((DEPTH,), (feed("ETH/USDT", "trade bbo"),), ([0], [])),
+        ((DEPTH,), (DEPTH, OKX), ([0, None], [])),
+        ((DEPTH, OKX), (OKX,), ([1], [0])),
+        ((DEPTH, OKX), (OKX, DEPTH), ([1, 0], [])),
+        ((DEPTH, TRADES), (TRADES, feed("ETH/USDT")), ([1, 0], [])),
+        ((DEPTH,), (TRADES, DEPTH), ([None, 0], [])),
+        ((DEPTH,), (DEPTH, SLOW), ([0, None], [])),
+        ((DEPTH, SLOW), (SLOW,), ([1], [0])),
+    ],
+    ids=["same", "other instruments", "one more", "one gone", "moved", "told apart", "split", "other options", "last"],
+)
+def test_feeds_go_on_as_what_they_were(old, new, found):
+    assert pairs(config(*old), config(*new)) == found
+
+
+@pytest.mark.parametrize(
+    ("new", "paths"),
+    [
+        (config(DEPTH, ring=1 << 21), ["bus.ring"]),
+        (config(DEPTH, cap_s=2.0), ["reconnect.cap_s"]),
+        (config(feed(connections=2)), ["feed[0].connections"]),
+        (config(feed(connections=2, depth_speed="1000ms"), ring=1 << 21),
+         ["bus.ring", "feed[0].connections", "feed[0].depth_speed"]),
+        (config(OKX, feed(verify_s=5)), ["feed[1].verify_s"]),
+    ],
+    ids=["bus", "reconnect", "feed", "all", "second"],
+)  # fmt: skip
+def test_what_cannot_change_is_named_all_of_it(new, paths):
+    with pytest.raises(ConfigError) as caught:
+        pairs(config(DEPTH), new)
+    assert [each.path for each in (caught.value, *caught.value.also)] == paths
+
+
+def test_steps_are_the_difference_and_no_more():
+    one, two, three = (coin(number) for number in range(3))
+    has = {one.name: ("book", "trade"), two.name: ("book",)}
+    assert steps(has, [one, two], ("book",)) == ({("trade",): [one.name]}, {})
+    assert steps(has, [one, three], ("book", "trade")) == ({("book",): [two.name]}, {("book", "trade"): [three]})
+    assert steps(has, [two], ("trade",)) == (
+        {("book", "trade"): [one.name], ("book",): [two.name]}, {("trade",): [two]},
+    )  # fmt: skip
+    assert steps({}, [], ("book",)) == ({}, {})
