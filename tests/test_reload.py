@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fakevenue import coin
 
-from fastfeed.config import Bus, Config, Feed, Reconnect
+from fastfeed.config import Bus, Config, Feed, Network, Reconnect
 from fastfeed.engine.reload import pair_feeds, steps
 from fastfeed.errors import ConfigError
 
@@ -17,8 +17,9 @@ def feed(instruments: str = "BTC/USDT", channels: str = "book", **fields: Any) -
     return Feed(instruments=tuple(instruments.split()), channels=tuple(channels.split()), **known)
 
 
-def config(*feeds: Feed, ring: int = 1 << 20, cap_s: float = 30.0) -> Config:
-    return Config(bus=Bus(name="a", ring=ring), feeds=feeds, reconnect=Reconnect(cap_s=cap_s))
+def config(*feeds: Feed, ring: int = 1 << 20, cap_s: float = 30.0, proxy: str | None = None) -> Config:
+    bus, reconnect = Bus(name="a", ring=ring), Reconnect(cap_s=cap_s)
+    return Config(bus=bus, feeds=feeds, reconnect=reconnect, network=Network(proxy=proxy))
 
 
 def pairs(old: Config, new: Config) -> tuple[list[int | None], list[int]]:
@@ -27,6 +28,7 @@ def pairs(old: Config, new: Config) -> tuple[list[int | None], list[int]]:
     return [each.place for each in found], gone
 
 
+PROXY = "http://127.0.0.1:3128"
 OKX = feed(venue="okx")
 DEPTH, TRADES = feed(channels="book"), feed(channels="trade")
 SLOW = feed("ETH/USDT", depth_speed="1000ms")
@@ -60,13 +62,25 @@ def test_feeds_go_on_as_what_they_were(old, new, found):
         (config(feed(connections=2, depth_speed="1000ms"), ring=1 << 21),
          ["bus.ring", "feed[0].connections", "feed[0].depth_speed"]),
         (config(OKX, feed(verify_s=5)), ["feed[1].verify_s"]),
+        (config(DEPTH, proxy=PROXY), ["feed[0].proxy"]),
+        (config(feed(proxy=PROXY)), ["feed[0].proxy"]),
+        (config(feed(credentials_file="login.toml")), ["feed[0].credentials_file"]),
     ],
-    ids=["bus", "reconnect", "feed", "all", "second"],
+    ids=["bus", "reconnect", "feed", "all", "second", "proxy of all", "proxy", "credentials"],
 )  # fmt: skip
 def test_what_cannot_change_is_named_all_of_it(new, paths):
     with pytest.raises(ConfigError) as caught:
         pairs(config(DEPTH), new)
     assert [each.path for each in (caught.value, *caught.value.also)] == paths
+
+
+def test_a_proxy_is_the_same_wherever_it_stands():
+    for old, new in (
+        (config(DEPTH, proxy=PROXY), config(feed(proxy=PROXY))),
+        (config(feed(proxy="direct"), proxy=PROXY), config(DEPTH)),
+    ):
+        assert pairs(old, new) == ([0], [])
+        assert pairs(new, old) == ([0], [])
 
 
 def test_steps_are_the_difference_and_no_more():
