@@ -11,10 +11,34 @@
 
 #define FF_INLINE static inline __attribute__((always_inline))
 
+/* A literal is compared in words, the last of which may overlap the one before: where the compiler takes a place for a
+   rare one, it would call memcmp. */
+FF_INLINE int ff_is_same(const char *one, const char *other, int64_t size)
+{
+    uint64_t differ = 0;
+    uint32_t a, b;
+    if (!__builtin_constant_p(size) || size < 4)
+        return memcmp(one, other, (size_t)size) == 0;
+    if (size < 8) {
+        memcpy(&a, one, 4);
+        memcpy(&b, other, 4);
+        differ = a ^ b;
+        memcpy(&a, one + size - 4, 4);
+        memcpy(&b, other + size - 4, 4);
+        return (differ | (a ^ b)) == 0;
+    }
+#pragma GCC unroll 8
+    for (int64_t i = 0; i + 8 <= size; i += 8)
+        differ |= ff_load8(one + i) ^ ff_load8(other + i);
+    if (size % 8)
+        differ |= ff_load8(one + size - 8) ^ ff_load8(other + size - 8);
+    return differ == 0;
+}
+
 /* Step over `text` if it is what comes next. */
 FF_INLINE int ff_scan_text(const char **cursor, const char *end, const char *text, int64_t size)
 {
-    if (end - *cursor < size || memcmp(*cursor, text, (size_t)size) != 0)
+    if (end - *cursor < size || !ff_is_same(*cursor, text, size))
         return 0;
     *cursor += size;
     return 1;

@@ -22,13 +22,12 @@ from fastfeed_core.cursor cimport (
     Span,
     cursor_bool,
     cursor_first_key,
-    cursor_int,
     cursor_next_key,
     cursor_skip,
     cursor_string,
     span_is,
 )
-from fastfeed_core.decoders.fields cimport cursor_field, cursor_ms, cursor_number, cursor_price
+from fastfeed_core.decoders.fields cimport cursor_field, cursor_number, cursor_price, cursor_time
 from fastfeed_core.event cimport (
     CHANNEL_BAR,
     CHANNEL_TICKER,
@@ -105,11 +104,8 @@ cdef void _text(Fields* fields, char name, const char* text, Py_ssize_t size) no
 
 
 cdef void _ms(Fields* fields, char name, int64_t* ns) noexcept nogil:
-    cdef int64_t ms = 0
     if _go(fields, name):
-        fields.status = cursor_int(fields.c, &ms)
-    if fields.status == OK:
-        fields.status = cursor_ms(ms, ns)
+        fields.status = cursor_time(fields.c, ns)
 
 
 cdef void _price(Fields* fields, char name, int exponent, int64_t* out) noexcept nogil:

@@ -12,6 +12,8 @@ before `ts`, spot and every book of level 1 after it, options add an `id`. What 
     kline.I.S       [{"start":ms,"end":ms,"interval":"1","open":..,..,"volume":"..","confirm":false,"timestamp":ms}]
     allLiquidation.S [{"T":ms,"s":..,"S":"Buy","v":"sz","p":"px"}]
 
+Books and trades have scanners, in `bybit_scan`. Bars and tickers have none, and are read in `bybit_figures`.
+
 `u` of a book counts the messages of its depth one by one ("always in sequence" in "Get Orderbook"; 49 deltas that were
 recorded in 2024 have no hole). A snapshot replaces the book whenever it comes; `u` 1 says that the service was
 restarted. A book of level 1 has snapshots only, and repeats the last one, with its `u`, after three seconds. `S` of a
@@ -21,13 +23,12 @@ Source: bybit-exchange.github.io/docs/v5/websocket/public, "Orderbook", "Trade",
 (2026-07). The order of the fields of spot's and options' trades is undocumented.
 """
 
-from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from fastfeed_core.cursor cimport (
     Cursor,
     Span,
     cursor_accept,
-    cursor_bool,
     cursor_expect,
     cursor_finish,
     cursor_first_key,
@@ -40,15 +41,13 @@ from fastfeed_core.cursor cimport (
     span_word,
 )
 from fastfeed_core.decoder cimport Decoder
+from fastfeed_core.decoders.bybit_figures cimport read_bybit_bar, read_bybit_ticker
 from fastfeed_core.decoders.bybit_scan cimport Head, finish_book, scan_book, scan_head, scan_trades
 from fastfeed_core.decoders.fields cimport (
-    MAX_MS,
-    MS,
-    cursor_field,
-    cursor_ms,
-    cursor_number,
+    cursor_named,
     cursor_pairs,
     cursor_price,
+    cursor_time,
     deal_id,
     scan_text,
 )
@@ -63,29 +62,18 @@ from fastfeed_core.event cimport (
     EVENT_CONTROL,
     EVENT_IDLE,
     EVENT_LIQUIDATION,
-    EVENT_TICKER,
     EVENT_TRADE,
     EVENT_UNROUTED,
     MAX_LEVELS,
     SIDE_BUY,
     SIDE_SELL,
-    TICKER_FUNDING,
-    TICKER_INDEX,
-    TICKER_LAST,
-    TICKER_MARK,
-    TICKER_NEXT_FUNDING,
-    TICKER_OPEN_INTEREST,
-    TICKER_VOLUME,
-    Bar,
     Deal,
     Event,
-    Number,
-    event_bar,
     event_begin,
     event_deal,
 )
 from fastfeed_core.routes cimport Route, Routes, routes_find, routes_find_pair
-from fastfeed_core.status cimport OK, OVERSIZE, RANGE, SHAPE
+from fastfeed_core.status cimport OK, OVERSIZE, SHAPE
 
 cdef enum:
     KEY_topic = 0x746F706963
@@ -105,15 +93,6 @@ cdef enum:
     KEY_v = 0x76
     KEY_p = 0x70
     KEY_i = 0x69
-    KEY_start = 0x7374617274
-    KEY_end = 0x656E64
-    KEY_open = 0x6F70656E
-    KEY_high = 0x68696768
-    KEY_low = 0x6C6F77
-    KEY_close = 0x636C6F7365
-    KEY_volume = 0x766F6C756D65
-    KEY_confirm = 0x636F6E6669726D
-    KEY_symbol = 0x73796D626F6C
 
 #: bits of the fields that an object has shown, to refuse repeated and missing ones
 cdef enum:
@@ -131,15 +110,6 @@ cdef enum:
     HAS_v = 64
     HAS_p = 128
     HAS_i = 256
-    HAS_start = 1
-    HAS_end = 2
-    HAS_open = 4
-    HAS_high = 8
-    HAS_low = 16
-    HAS_close = 32
-    HAS_volume = 64
-    HAS_confirm = 128
-    HAS_timestamp = 256
 
 
 cdef inline int _side_of(const Span* word, uint8_t* side) noexcept nogil:
@@ -150,20 +120,6 @@ cdef inline int _side_of(const Span* word, uint8_t* side) noexcept nogil:
     else:
         return SHAPE
     return OK
-
-
-cdef inline int _read_symbol(Cursor* c, const Route* route) noexcept nogil:
-    cdef Span word
-    cdef int status = cursor_string(c, &word)
-    if status == OK and not span_is(&word, route.symbol, route.symbol_size):
-        return SHAPE
-    return status
-
-
-cdef inline int _read_ms(Cursor* c, int64_t* ns) noexcept nogil:
-    cdef int64_t ms = 0
-    cdef int status = cursor_int(c, &ms)
-    return cursor_ms(ms, ns) if status == OK else status
 
 
 cdef int _read_book(Cursor* c, const Route* route, const Head* head, Event* event) noexcept nogil:
@@ -183,7 +139,7 @@ cdef int _read_book(Cursor* c, const Route* route, const Head* head, Event* even
         bit = 0
         if name == KEY_s:
             bit = HAS_s
-            status = _read_symbol(c, route)
+            status = cursor_named(c, route.symbol, route.symbol_size)
         elif name == KEY_u:
             bit = HAS_u
             status = cursor_int(c, &update_id)
@@ -243,7 +199,7 @@ cdef int _read_deal(Cursor* c, const Route* route, Routes* routes, Event* event)
         bit = 0
         if name == KEY_T:
             bit = HAS_T
-            status = _read_ms(c, &ts)
+            status = cursor_time(c, &ts)
         elif name == KEY_s:
             bit = HAS_s
             status = cursor_string(c, &symbol)
@@ -303,70 +259,6 @@ cdef int _read_deal(Cursor* c, const Route* route, Routes* routes, Event* event)
     return status
 
 
-cdef int _read_bar(Cursor* c, Event* event) noexcept nogil:
-    cdef const Route* route = <const Route*>event.route
-    cdef Bar* bar = event_bar(event)
-    cdef Span key
-    cdef int64_t finish = 0
-    cdef unsigned int seen = 0
-    cdef unsigned int bit
-    cdef uint64_t name
-    cdef int code, status
-    if bar == NULL:
-        return OVERSIZE
-    code = cursor_first_key(c, &key)
-    while code == 1:
-        if key.escaped:
-            return SHAPE
-        name = span_word(&key)
-        bit = 0
-        if name == KEY_start:
-            bit = HAS_start
-            status = _read_ms(c, &bar.start)
-        elif name == KEY_end:
-            bit = HAS_end
-            status = _read_ms(c, &finish)
-        elif name == KEY_open:
-            bit = HAS_open
-            status = cursor_price(c, route.px_exp, &bar.open)
-        elif name == KEY_high:
-            bit = HAS_high
-            status = cursor_price(c, route.px_exp, &bar.high)
-        elif name == KEY_low:
-            bit = HAS_low
-            status = cursor_price(c, route.px_exp, &bar.low)
-        elif name == KEY_close:
-            bit = HAS_close
-            status = cursor_price(c, route.px_exp, &bar.close)
-        elif name == KEY_volume:
-            bit = HAS_volume
-            status = cursor_number(c, &bar.volume)
-        elif name == KEY_confirm:
-            bit = HAS_confirm
-            status = cursor_bool(c, &bar.closed)
-        elif span_is(&key, b"timestamp", 9):
-            bit = HAS_timestamp
-            status = _read_ms(c, &event.ts_event)
-        else:
-            status = cursor_skip(c)
-        if status == OK and seen & bit:
-            status = SHAPE
-        if status != OK:
-            return status
-        seen |= bit
-        code = cursor_next_key(c, &key)
-    if code != OK:
-        return code
-    if seen != 2 * HAS_timestamp - 1:
-        return SHAPE
-    # `end` is the last millisecond of the bar.
-    finish += MS - bar.start
-    if finish <= 0 or finish % (1000 * <int64_t>MS):
-        return RANGE
-    bar.interval_s = finish // (1000 * <int64_t>MS)
-    return OK
-
-
 cdef int _read_rows(Cursor* c, const Route* route, Routes* routes, const Head* head, Event* event) noexcept nogil:
     """An array of trades, liquidations or bars."""
     cdef int status = SHAPE if c.p < c.end and c.p[0] != c"[" else cursor_expect(c, c"[")
@@ -375,7 +267,7 @@ cdef int _read_rows(Cursor* c, const Route* route, Routes* routes, const Head* h
     if not cursor_accept(c, c"]"):
         while True:
             if route.channel == CHANNEL_BAR:
-                status = _read_bar(c, event)
+                status = read_bybit_bar(c, event)
             else:
                 status = _read_deal(c, route, routes, event)
             if status != OK:
@@ -392,116 +284,6 @@ cdef int _read_rows(Cursor* c, const Route* route, Routes* routes, const Head* h
         event.kind = EVENT_LIQUIDATION if route.channel == CHANNEL_LIQUIDATION else EVENT_TRADE
     else:
         event.kind = EVENT_BAR if event.n_bars else EVENT_IDLE
-    return OK
-
-
-cdef int _read_next_funding(Cursor* c, Event* event) noexcept nogil:
-    """Milliseconds as text, empty where nothing is funded."""
-    cdef Span text
-    cdef int64_t ms = 0
-    cdef Py_ssize_t i
-    cdef int status = cursor_string(c, &text)
-    if status != OK or text.size == 0:
-        return status
-    if text.escaped:
-        return SHAPE
-    for i in range(text.size):
-        if not c"0" <= text.p[i] <= c"9":
-            return SHAPE
-        ms = ms * 10 + (text.p[i] - c"0")
-        if ms > MAX_MS:
-            return RANGE
-    # 0 is no time: nothing is funded either.
-    if ms:
-        event.ticker[<int>TICKER_NEXT_FUNDING].mantissa = ms * MS
-        event.ticker[<int>TICKER_NEXT_FUNDING].exponent = 0
-        event.ticker_has |= 1U << <int>TICKER_NEXT_FUNDING
-    return OK
-
-
-cdef inline int _ticker_field(const Span* key) noexcept nogil:
-    """The field that a key names, -1 if it is none of ours. Spot's usdIndexPrice is of the coin, not of the pair."""
-    if span_is(key, b"lastPrice", 9):
-        return TICKER_LAST
-    if span_is(key, b"markPrice", 9):
-        return TICKER_MARK
-    if span_is(key, b"indexPrice", 10):
-        return TICKER_INDEX
-    if span_is(key, b"openInterest", 12):
-        return TICKER_OPEN_INTEREST
-    if span_is(key, b"fundingRate", 11):
-        return TICKER_FUNDING
-    if span_is(key, b"volume24h", 9):
-        return TICKER_VOLUME
-    if span_is(key, b"nextFundingTime", 15):
-        return TICKER_NEXT_FUNDING
-    return -1
-
-
-cdef inline bint _is_option(const Route* route) noexcept nogil:
-    """Whether a symbol is like BTC-25DEC26-70000-C, as no future's is."""
-    cdef int dashes = 0
-    cdef uint32_t i
-    for i in range(route.symbol_size):
-        dashes += route.symbol[i] == c"-"
-    return dashes >= 3
-
-
-cdef inline bint _halve(Number* number) noexcept nogil:
-    """Exactly; False if there is no room for it."""
-    if number.mantissa % 2 == 0:
-        number.mantissa = number.mantissa // 2
-        return True
-    if not -INT64_MAX // 5 <= number.mantissa <= INT64_MAX // 5:
-        return False
-    number.mantissa *= 5
-    number.exponent -= 1
-    return True
-
-
-cdef int _read_ticker(Cursor* c, const Route* route, const Head* head, Event* event) noexcept nogil:
-    cdef Span key
-    cdef unsigned int seen = 0
-    cdef bint has_symbol = False
-    cdef int field
-    cdef int code = cursor_first_key(c, &key)
-    cdef int status
-    while code == 1:
-        if key.escaped:
-            return SHAPE
-        field = _ticker_field(&key)
-        if field >= 0:
-            if seen & 1U << field:
-                return SHAPE
-            seen |= 1U << field
-            if field == TICKER_NEXT_FUNDING:
-                status = _read_next_funding(c, event)
-            else:
-                status = cursor_field(c, event, field)
-        elif span_word(&key) == KEY_symbol:
-            if has_symbol:
-                return SHAPE
-            has_symbol = True
-            status = _read_symbol(c, route)
-        else:
-            status = cursor_skip(c)
-        if status != OK:
-            return status
-        code = cursor_next_key(c, &key)
-    if code != OK:
-        return code
-    if not has_symbol:
-        return SHAPE
-    # An option that never traded has a last price of 0.
-    if event.ticker_has & 1U << <int>TICKER_LAST and event.ticker[<int>TICKER_LAST].mantissa == 0:
-        event.ticker_has &= ~(1U << <int>TICKER_LAST)
-    # A contract has two sides and is one: open interest is published once, as other venues have it.
-    if event.ticker_has & 1U << <int>TICKER_OPEN_INTEREST and not _is_option(route) \
-            and not _halve(&event.ticker[<int>TICKER_OPEN_INTEREST]):
-        event.ticker_has &= ~(1U << <int>TICKER_OPEN_INTEREST)
-    event.ts_event = head.ts
-    event.ts_send = head.ts
-    event.kind = EVENT_TICKER
     return OK
 
 
@@ -535,11 +317,11 @@ cdef int _read_frame(Cursor* c, Routes* routes, Event* event) noexcept nogil:
             status = cursor_string(c, &kind)
         elif name == KEY_ts:
             bit = HAS_ts
-            status = _read_ms(c, &head.ts)
+            status = cursor_time(c, &head.ts)
         elif name == KEY_cts:
             bit = HAS_cts
             head.has_cts = True
-            status = _read_ms(c, &head.cts)
+            status = cursor_time(c, &head.cts)
         elif name == KEY_data:
             bit = HAS_data
             data = c.p
@@ -570,7 +352,7 @@ cdef int _read_frame(Cursor* c, Routes* routes, Event* event) noexcept nogil:
     if route.channel == CHANNEL_BOOK or route.channel == CHANNEL_BBO:
         return _read_book(c, route, &head, event)
     if route.channel == CHANNEL_TICKER:
-        return _read_ticker(c, route, &head, event)
+        return read_bybit_ticker(c, route, head.ts, event)
     return _read_rows(c, route, routes, &head, event)
 
 

@@ -14,9 +14,12 @@ from fastfeed_core.cursor cimport (
     cursor_decimal,
     cursor_expect,
     cursor_fail,
+    cursor_int,
     cursor_skip,
     cursor_space,
+    cursor_string,
     hex_digit,
+    span_is,
 )
 from fastfeed_core.decimal cimport decimal_read, decimal_read_any
 from fastfeed_core.event cimport ID_INTEGER, ID_TEXT, ID_UUID, Deal, Event, Number
@@ -226,3 +229,19 @@ cdef inline int cursor_ms(int64_t ms, int64_t* ns) noexcept nogil:
         return RANGE
     ns[0] = ms * MS
     return OK
+
+
+cdef inline int cursor_time(Cursor* c, int64_t* ns) noexcept nogil:
+    """Milliseconds as a JSON integer."""
+    cdef int64_t ms = 0
+    cdef int code = cursor_int(c, &ms)
+    return cursor_ms(ms, ns) if code == OK else code
+
+
+cdef inline int cursor_named(Cursor* c, const char* wanted, Py_ssize_t size) noexcept nogil:
+    """A string that must be this one."""
+    cdef Span text
+    cdef int code = cursor_string(c, &text)
+    if code == OK and not span_is(&text, wanted, size):
+        return SHAPE
+    return code

@@ -38,8 +38,8 @@ from fastfeed_core.cursor cimport (
 from fastfeed_core.decoder cimport Decoder
 from fastfeed_core.decoders.fields cimport (
     cursor_field,
-    cursor_ms,
     cursor_price,
+    cursor_time,
     deal_id,
     scan_decimal,
     scan_int,
@@ -219,12 +219,6 @@ cdef bint _scan_trade(const char* p, const char* end, const Route* route, Event*
 
 # ---- the order-free path
 
-cdef inline int _read_ms(Cursor* c, int64_t* out) noexcept nogil:
-    cdef int64_t ms = 0
-    cdef int status = cursor_int(c, &ms)
-    return cursor_ms(ms, out) if status == OK else status
-
-
 cdef inline int _read_side(Cursor* c, bint* buys) noexcept nogil:
     cdef Span word
     cdef int status = cursor_string(c, &word)
@@ -250,7 +244,7 @@ cdef int _read_delta(Cursor* c, const Route* route, Event* event) noexcept nogil
         elif field == HAS_qty:
             status = cursor_price(c, route.sz_exp, &event.levels[1])
         elif field == HAS_timestamp:
-            status = _read_ms(c, &event.ts_event)
+            status = cursor_time(c, &event.ts_event)
         else:
             status = cursor_skip(c)
         if status != OK:
@@ -331,7 +325,7 @@ cdef int _read_snapshot(Cursor* c, const Route* route, Event* event) noexcept no
         if field == HAS_seq:
             status = cursor_int(c, &event.last_seq)
         elif field == HAS_timestamp:
-            status = _read_ms(c, &event.ts_event)
+            status = cursor_time(c, &event.ts_event)
         else:
             if field == HAS_bids:
                 bids = c.p
@@ -391,7 +385,7 @@ cdef int _read_deal(Cursor* c, const Route* route, Event* event, const Span* pro
         elif field == HAS_seq:
             status = cursor_int(c, &deal.sequence)
         elif field == HAS_time:
-            status = _read_ms(c, &deal.ts_event)
+            status = cursor_time(c, &deal.ts_event)
         elif field == HAS_qty:
             status = cursor_price(c, route.sz_exp, &deal.sz)
         elif field == HAS_price:
@@ -454,9 +448,9 @@ cdef int _read_ticker(Cursor* c, Event* event) noexcept nogil:
     cdef int code = _first_field(c, TICKER_WANTED, &seen, &field)
     while code == 1:
         if field == HAS_time:
-            status = _read_ms(c, &event.ts_event)
+            status = cursor_time(c, &event.ts_event)
         elif field == HAS_next_funding:
-            status = _read_ms(c, &next_funding)
+            status = cursor_time(c, &next_funding)
             _set_whole(event, TICKER_NEXT_FUNDING, next_funding)
         elif field == HAS_last:
             status = cursor_field(c, event, TICKER_LAST)

@@ -11,7 +11,7 @@ from fastfeed_core.cursor cimport (
     cursor_skip,
     span_is,
 )
-from fastfeed_core.decoders.fields cimport cursor_pairs
+from fastfeed_core.decoders.fields cimport cursor_named, cursor_pairs
 from fastfeed_core.decoders.okx_parts cimport (
     HAS_ASKS,
     HAS_BIDS,
@@ -20,7 +20,6 @@ from fastfeed_core.decoders.okx_parts cimport (
     HAS_SEQ,
     HAS_TS,
     Envelope,
-    parts_named,
     parts_text_ms,
 )
 from fastfeed_core.event cimport (
@@ -135,7 +134,7 @@ cdef int read_book(Cursor* c, const Envelope* envelope, const Route* route, Even
             status = cursor_int(c, &event.prev_seq)
         elif span_is(&key, b"instId", 6):
             bit = HAS_ID
-            status = parts_named(c, envelope.subject.p, envelope.subject.size)
+            status = cursor_named(c, envelope.subject.p, envelope.subject.size)
         else:
             status = cursor_skip(c)
         if status != OK:

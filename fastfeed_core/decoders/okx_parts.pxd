@@ -60,15 +60,6 @@ cdef inline int parts_text_ms(Cursor* c, int64_t* ns) noexcept nogil:
     return cursor_ms(ms, ns)
 
 
-cdef inline int parts_named(Cursor* c, const char* wanted, Py_ssize_t size) noexcept nogil:
-    """A string that must be this one."""
-    cdef Span text
-    cdef int code = cursor_string(c, &text)
-    if code == OK and not span_is(&text, wanted, size):
-        return SHAPE
-    return code
-
-
 cdef inline int parts_side(Cursor* c, unsigned char* side) noexcept nogil:
     cdef Span text
     cdef int code = cursor_string(c, &text)

@@ -13,7 +13,7 @@ from fastfeed_core.cursor cimport (
     cursor_string,
     span_is,
 )
-from fastfeed_core.decoders.fields cimport cursor_field, cursor_number, cursor_price, deal_id
+from fastfeed_core.decoders.fields cimport cursor_field, cursor_named, cursor_number, cursor_price, deal_id
 from fastfeed_core.decoders.okx_parts cimport (
     HAS_ID,
     HAS_NEXT,
@@ -28,7 +28,6 @@ from fastfeed_core.decoders.okx_parts cimport (
     Envelope,
     parts_comma,
     parts_enter,
-    parts_named,
     parts_next,
     parts_only,
     parts_side,
@@ -91,7 +90,7 @@ cdef int _read_deal(Cursor* c, const Envelope* envelope, const Route* route, Dea
                 status = deal_id(deal, &text)
         elif trade and span_is(&key, b"instId", 6):
             bit = HAS_ID
-            status = parts_named(c, envelope.subject.p, envelope.subject.size)
+            status = cursor_named(c, envelope.subject.p, envelope.subject.size)
         elif trade and span_is(&key, b"seqId", 5):
             bit = HAS_SEQ
             status = cursor_int(c, &deal.sequence)
@@ -244,7 +243,7 @@ cdef int read_ticker(Cursor* c, const Envelope* envelope, Event* event) noexcept
             status = parts_text_ms(c, &event.ts_event)
         elif span_is(&key, b"instId", 6):
             bit = HAS_ID
-            status = parts_named(c, envelope.subject.p, envelope.subject.size)
+            status = cursor_named(c, envelope.subject.p, envelope.subject.size)
         else:
             status = cursor_skip(c)
         if status != OK:
