@@ -10,11 +10,11 @@ from fastfeed import venues
 from fastfeed.attempt import Connection
 from fastfeed.book import Book
 from fastfeed.bus import Bus
+from fastfeed.calls import Request
 from fastfeed.config import Reconnect
 from fastfeed.instrument import Instrument
 from fastfeed.places import Places
 from fastfeed.protocol import Endpoint, Protocol, open_market
-from fastfeed.snapshots import Request
 from fastfeed.venues.spec import Credentials, Options, rows_for
 from fastfeed_core.attach import BusMap
 from fastfeed_core.bus import BusWriter

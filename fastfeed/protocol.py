@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from fastfeed.attempt import Attempt, Connection, Sends, Subscription
 from fastfeed.books import Books
+from fastfeed.calls import Calls, Request
 from fastfeed.config import Reconnect
 from fastfeed.errors import MalformedFrame, SequenceGap, SubscriptionRefused
 from fastfeed.instrument import Instrument
@@ -25,7 +26,6 @@ from fastfeed.link import Link
 from fastfeed.places import Places
 from fastfeed.reports import Reports
 from fastfeed.rows import write_instrument
-from fastfeed.snapshots import Request
 from fastfeed.venues.spec import (
     Ack,
     Answer,
@@ -184,9 +184,10 @@ class Protocol:
                     feeds = groups.setdefault((product.name, topic.path), {}).setdefault(topic.text, [])
                     feeds.append(Subscription(topic, row.name, instrument, market))
         for name, product in products.items():
-            self._books[name] = Books(
-                self._venue, product, endpoints[name].rest, self._options, self._links, self._random, self._next_id
-            )
+            rest = endpoints[name].rest
+            door = self._places.door(self._venue.ID, rest, product.limits)
+            calls = Calls(self._venue, rest, door, self._next_id)
+            self._books[name] = Books(self._venue, product, calls, self._options, self._links, self._random)
         notices: dict[tuple[str, str], list[Topic]] = {}
         for name, product in products.items():
             for topic in self._venue.status_topics(product, listed[name]):

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from random import Random
 from typing import NamedTuple
 
+from fastfeed.calls import REPLY_WITHIN_S, Calls, Request
+from fastfeed.errors import FastfeedError
 from fastfeed.instrument import Instrument
 from fastfeed.pause import SECOND
-from fastfeed.snapshots import HOLD_S, REPLY_WITHIN_S, Request, Snapshots
+from fastfeed.snapshots import HOLD_S, Snapshots
 from fastfeed_core.market import Market
 
 __all__ = ["FIRST_DELTA_S", "Silence", "Verifications"]
@@ -95,16 +97,17 @@ class Verifications:
 
     Parameters
     ----------
-    snapshots : of the product: their budget is shared, and they go first
+    snapshots : of the product: they go first
+    calls : of the product
     every_s : how often an unchained book is verified
     """
 
-    def __init__(self, snapshots: Snapshots, every_s: float, random: Random, next_id: Callable[[], int]) -> None:
+    def __init__(self, snapshots: Snapshots, calls: Calls, every_s: float, random: Random) -> None:
         self._snapshots = snapshots
+        self._calls = calls
         self._every = int(every_s * SECOND)
         self._look_levels = snapshots.size(_LOOK_LEVELS)
         self._random = random
-        self._next_id = next_id
         self._watches: dict[tuple[str, int], _Watch] = {}
         self._in_flight: dict[int, _Watch] = {}
 
@@ -148,6 +151,7 @@ class Verifications:
     def advance(self, ts: int, requests: deque[Request]) -> None:
         """Append the requests that are due to `requests`."""
         due: list[_Watch] = []
+        busy = self._snapshots.busy(ts)
         for key, watch in list(self._watches.items()):
             if watch.silence is not None and not watch.silence.lasts():
                 self._drop(key)
@@ -161,7 +165,7 @@ class Verifications:
             elif watch.quiet and watch.began != watch.market.sequence:
                 watch.quiet = 0  # another connection moved the book on, and this one has a moment to follow
                 watch.due = min(watch.due, ts + FIRST_DELTA_S * SECOND)
-            elif ts < watch.step_due() or self._snapshots.busy(ts):
+            elif ts < watch.step_due() or busy:
                 continue
             elif watch.silence is None and watch.held_since is None:
                 if watch.market.begin_verifying():
@@ -179,24 +183,23 @@ class Verifications:
         """Ask for a snapshot if there is budget for it."""
         is_small = watch.silence is not None and not watch.whole
         levels = self._look_levels if is_small else self._snapshots.levels
-        call = self._snapshots.call(watch.instrument, levels)
-        if not self._snapshots.budget.take(call.weight, ts, _SHARE):
+        request = self._calls.ask(self._snapshots.call(watch.instrument, levels), watch.instrument.name, ts, _SHARE)
+        if request is None:
             return False
         watch.began = watch.market.sequence
         watch.levels = levels
-        watch.request = self._next_id()
+        watch.request = request.id
         watch.since = ts
-        self._in_flight[watch.request] = watch
-        requests.append(self._snapshots.request(watch.request, call))
+        self._in_flight[request.id] = watch
+        requests.append(request)
         return True
 
-    def reply(self, request_id: int, body: bytes, status: int, headers: Mapping[str, str], ts: int) -> bool:
+    def reply(self, request_id: int, body: bytes, error: FastfeedError | None, ts: int) -> bool:
         """Take the reply to a request; False if it is none of ours (any more)."""
         watch = self._in_flight.pop(request_id, None)
         if watch is None:
             return False
         watch.request = None
-        error = self._snapshots.heed(status, headers, body, watch.instrument, ts)
         if error is not None:
             _log.warning("verification failed instrument=%s error=%s", watch.instrument.name, error)
             self._again(watch, ts)

@@ -5,6 +5,7 @@ import json
 import logging
 from collections import Counter
 from decimal import Decimal
+from random import Random
 from types import SimpleNamespace
 
 import aiohttp
@@ -15,6 +16,7 @@ import fastfeed
 from fastfeed.engine.listing import list_instruments
 from fastfeed.errors import MalformedReply, RateLimited, RequestRefused, VenueDown
 from fastfeed.instrument import instruments
+from fastfeed.places import Places
 from fastfeed.sim import Frame, Knobs, Simulator
 from fastfeed.venues import krakenfutures
 from fastfeed.venues.krakenfutures import PRODUCT
@@ -265,7 +267,7 @@ def test_a_listing_that_is_refused_with_status_200_is_asked_for_again(monkeypatc
             feed = SimpleNamespace(
                 venue="krakenfutures", products=[PRODUCT], instruments=["*/USD:USD"], rest=lambda product: rest
             )
-            return await list_instruments(feed, "feed[0]", http, None), sim.faults.counts
+            return await list_instruments(feed, "feed[0]", http, None, Places(Random(0), None)), sim.faults.counts
 
     found, counts = asyncio.run(run())
     assert len(found) == 4

@@ -124,17 +124,17 @@ class _Engine:
 
     async def start(self, http: aiohttp.ClientSession) -> None:
         """List the instruments, make their markets, and let the protocols begin."""
+        random = Random()
+        places = Places(random, self._config.reconnect.connects_per_s)
         contexts = [_context(feed) for feed in self._config.feeds]
         chosen = await asyncio.gather(
             *(
-                list_instruments(feed, f"feed[{index}]", http, contexts[index])
+                list_instruments(feed, f"feed[{index}]", http, contexts[index], places)
                 for index, feed in enumerate(self._config.feeds)
             )
         )
         refuse_overlap(self._config.feeds, chosen)
         markets = self._open_markets(chosen)
-        random = Random()
-        places = Places(random, self._config.reconnect.connects_per_s)
         for feed, listed, context in zip(self._config.feeds, chosen, contexts, strict=True):
             venue = venues.load(feed.venue)
             protocol = Protocol(

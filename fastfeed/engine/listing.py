@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from ssl import SSLContext
@@ -9,9 +10,11 @@ from ssl import SSLContext
 import aiohttp
 import stamina
 
+from fastfeed.calls import heed
 from fastfeed.config import Feed, select
 from fastfeed.errors import FastfeedError, MalformedReply, RateLimited, Recovery, VenueDown
 from fastfeed.instrument import Instrument, instruments
+from fastfeed.places import Door, Places
 from fastfeed.venues import load
 from fastfeed.venues.spec import Call, Page, Product
 
@@ -21,6 +24,7 @@ _log = logging.getLogger(__name__)
 
 _TRIES_S = 300.0  # a feed that cannot list for so long gives up, and says why
 _REQUEST_S = 30.0
+_ROOM_S = 0.05  # how often a call that may not be made yet asks again
 _MOST_PAGES = 1000  # a cursor that never ends is the venue's fault, not ours to follow
 
 
@@ -36,13 +40,14 @@ def _again(error: Exception) -> bool | float:
 
 
 async def list_instruments(
-    feed: Feed, path: str, http: aiohttp.ClientSession, ssl: SSLContext | None
+    feed: Feed, path: str, http: aiohttp.ClientSession, ssl: SSLContext | None, places: Places
 ) -> list[Instrument]:
     """Return the instruments that a feed's patterns name.
 
     Parameters
     ----------
     path : where the feed stands in its file, for messages
+    places : what feeds of a venue share, its budget of calls among it
 
     Raises
     ------
@@ -51,18 +56,19 @@ async def list_instruments(
     """
     found: list[Instrument] = []
     for product in feed.products:
-        found += instruments(feed.venue, await _fetch_pages(feed, product, http, ssl), product.name)
+        door = places.door(feed.venue, feed.rest(product), product.limits)
+        found += instruments(feed.venue, await _fetch_pages(feed, product, http, ssl, door), product.name)
     return select(found, feed.instruments, f"{path}.instruments")
 
 
 async def _fetch_pages(
-    feed: Feed, product: Product, http: aiohttp.ClientSession, ssl: SSLContext | None
+    feed: Feed, product: Product, http: aiohttp.ClientSession, ssl: SSLContext | None, door: Door
 ) -> list[bytes]:
     """All pages of a listing: a page can name the calls for what it does not hold."""
     calls = list(product.listing)
     bodies: list[bytes] = []
     for call in calls:
-        body, page = await _fetch(feed, product, call, http, ssl)
+        body, page = await _fetch(feed, product, call, http, ssl, door)
         bodies.append(body)
         calls += page.more
         if len(bodies) == _MOST_PAGES:
@@ -73,19 +79,27 @@ async def _fetch_pages(
 
 @stamina.retry(on=_again, attempts=None, timeout=_TRIES_S, wait_initial=0.2, wait_max=30.0)
 async def _fetch(
-    feed: Feed, product: Product, call: Call, http: aiohttp.ClientSession, ssl: SSLContext | None
+    feed: Feed, product: Product, call: Call, http: aiohttp.ClientSession, ssl: SSLContext | None, door: Door
 ) -> tuple[bytes, Page]:
     """One page; it is read here because some venues say with status 200 that they have none now."""
     url = feed.rest(product) + call.path
     venue = load(feed.venue)
+    while not door.may_call(call.weight, time.time_ns()):
+        await asyncio.sleep(_ROOM_S)
     try:
         async with http.get(
             url, ssl=ssl if ssl is not None else True, timeout=aiohttp.ClientTimeout(total=_REQUEST_S)
         ) as reply:
-            body = await reply.read()
-            if reply.status == 200:
-                return body, venue.read_listing(body, product)
-            raise venue.read_rest_error(reply.status, reply.headers, body, None, time.time_ns())
+            body, status, headers = await reply.read(), reply.status, reply.headers
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        door.answered(0, time.time_ns())
         _log.warning("listing failed url=%s error=%s", url, error)
         raise VenueDown(feed.venue, None, f"{url}: {type(error).__name__}: {error}") from error
+    refusal = heed(venue, door, None, status, headers, body, time.time_ns())
+    if refusal is not None:
+        raise refusal
+    try:
+        return body, venue.read_listing(body, product)
+    except RateLimited as error:
+        door.block(error.retry_after_s, time.time_ns(), error.banned)
+        raise

@@ -16,8 +16,8 @@ import aiohttp
 import picows
 
 from fastfeed.attempt import Connection
+from fastfeed.calls import Request
 from fastfeed.protocol import Protocol
-from fastfeed.snapshots import Request
 from fastfeed_core.session import Session
 
 __all__ = ["Shell"]
