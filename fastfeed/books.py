@@ -47,7 +47,7 @@ class Books:
         self._verifications: Verifications | None = None
         if product.snapshots:
             self._snapshots = Snapshots(venue, product, calls, options.snapshot_levels, random)
-            self._verifications = Verifications(self._snapshots, calls, options.verify_s, random)
+            self._verifications = Verifications(self._snapshots, calls, options.verify_s, options.stale.book, random)
 
     def _row(self, instrument: Instrument) -> Channel:
         row = self._product.channel("book", self._options, instrument.kind)
@@ -69,9 +69,8 @@ class Books:
             return
         path, text = attempt.path, subscription.topic.text
         assert path is not None
-        before = path.messages(text)
         silence = Silence(
-            lambda: attempt.path is path and path.messages(text) == before,
+            lambda: path.messages(text) if attempt.path is path else None,
             lambda now, behind: self._dead(attempt, subscription, now, behind),
         )
         self._verifications.watch_silent(market, instrument, attempt.row, ts, silence)

@@ -19,7 +19,7 @@ import msgspec
 from fastfeed import venues
 from fastfeed.errors import ConfigError, did_you_mean
 from fastfeed.instrument import Instrument
-from fastfeed.venues.spec import CHANNELS, Credentials, Options, Product, Venue
+from fastfeed.venues.spec import CHANNELS, Credentials, Options, Product, Stale, Venue
 
 __all__ = [
     "Bus",
@@ -86,6 +86,7 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_levels: int = Options().snapshot_levels
     bar_interval: str = Options().bar_interval
     verify_s: Annotated[int, msgspec.Meta(ge=1, le=86400)] = Options().verify_s
+    stale: Stale = Stale()
     crossed: Literal["flag", "resync"] = "flag"  # of a book whose best bid comes to lie above its best ask
     sandbox: bool = False
     # NAME: what logs in is in the environment, as NAME_KEY, NAME_SECRET, NAME_PASSPHRASE

@@ -69,7 +69,7 @@ class Link:
         self._reconnect = reconnect
         self._credentials = credentials
         self._random = random
-        self._place = place
+        self.place = place
         self._next_id = next_id
         self._new_row = new_row
         self._rows = [new_row()]
@@ -104,7 +104,7 @@ class Link:
                 path.route(topic.text, instrument.symbol, channel, market, carrier=topic.carrier, group=topic.group)
             except ValueError as error:  # it costs itself, and not all that shares the connection
                 _log.error("no way for a topic url=%s instrument=%s error=%s", self.url, instrument.name, error)
-        self._place.breaker.succeeded()
+        self.place.breaker.succeeded()
         attempt.opened(path, self.topics.values(), ts)
         lifetime = self._reconnect.roll_s or self.product.lifetime_s
         if lifetime:
@@ -113,7 +113,7 @@ class Link:
     def ended(self, attempt: Attempt, reason: str, ts: int) -> None:
         """A socket is gone, could not be opened, or shall be given up: plan the next attempt."""
         if attempt.phase is Phase.OPENING:
-            self._place.breaker.failed(ts)
+            self.place.breaker.failed(ts)
         began = attempt.streaming_at
         attempt.ended(Happening.DIED, ts)
         self.attempts.remove(attempt)
@@ -165,7 +165,7 @@ class Link:
         elif self._roll_at is not None and ts >= self._roll_at:
             self.roll("the end of its lifetime is near", ts)
         wanted = 1 if self._relief_until is None else 2
-        if len(self.attempts) < wanted and ts >= self._not_before and self._place.may_connect(ts):
+        if len(self.attempts) < wanted and ts >= self._not_before and self.place.may_connect(ts):
             self._open(ts)
         return given_up
 

@@ -81,6 +81,10 @@ class Door:
         self.budget.spend(weight, ts)
         return True
 
+    def is_shut(self, ts: int) -> bool:
+        """Return whether the venue asked for a pause that is not over."""
+        return ts < max(self._ban.until, self.budget.blocked_until)
+
     def answered(self, status: int, ts: int) -> None:
         """A call ended; status 0: there was no answer. A refusal is an answer: the host lives."""
         if status == 0 or status >= 500:

@@ -21,9 +21,10 @@ from fastfeed.books import Books
 from fastfeed.calls import Calls, Request
 from fastfeed.config import Reconnect
 from fastfeed.errors import MalformedFrame, SequenceGap, SubscriptionRefused
+from fastfeed.health import Monitor
 from fastfeed.instrument import Instrument
 from fastfeed.link import Link
-from fastfeed.places import Places
+from fastfeed.places import Door, Places
 from fastfeed.reports import Reports
 from fastfeed.rows import write_instrument
 from fastfeed.venues.spec import (
@@ -143,7 +144,13 @@ class Protocol:
         self._books: dict[str, Books] = {}
         self._links: list[Link] = []
         self._sent: dict[str, deque[int]] = {}
+        self._doors: list[Door] = []
+        self._rows: dict[tuple[int, str], Channel] = {}
+        self._monitor = Monitor(
+            venue.ID, hub.bus, self._links, self._doors, self._rows, self._options.stale, self._stands_still
+        )
         self._plan(list(instruments), markets, list(channels), endpoints, connections)
+        self._monitor.begin()
 
     @property
     def sends(self) -> deque[tuple[int, bytes]]:
@@ -178,6 +185,7 @@ class Protocol:
             for missing in set(channels) - {row.name for row in rows}:
                 self._reports.tell(product.name, "channel", f"{instrument.name} has no channel {missing}")
             for row in rows:
+                self._rows[market.instrument, row.name] = row
                 if row.name == "book":
                     self._by_row[market.instrument] = instrument
                 for topic in () if row.derived else self._venue.topics(instrument, row, self._options):
@@ -186,6 +194,8 @@ class Protocol:
         for name, product in products.items():
             rest = endpoints[name].rest
             door = self._places.door(self._venue.ID, rest, product.limits)
+            if door not in self._doors:
+                self._doors.append(door)
             calls = Calls(self._venue, rest, door, self._next_id)
             self._books[name] = Books(self._venue, product, calls, self._options, self._links, self._random)
         notices: dict[tuple[str, str], list[Topic]] = {}
@@ -274,6 +284,12 @@ class Protocol:
             self._end(link, attempt, reason, ts)
             self.advance(ts)
 
+    def heard(self, connection: int, ts: int, is_pong: bool) -> None:
+        """A ping or pong of the WebSocket protocol came."""
+        attempt = self.attempt(connection)
+        if attempt is not None and attempt.path is not None:
+            attempt.path.hear(ts, is_pong)
+
     def roll(self, ts: int) -> None:
         """Replace every socket by another one, without a gap."""
         for link in self._links:
@@ -348,6 +364,9 @@ class Protocol:
                 )
             else:
                 self._refused(link, refused, control, ts)
+        elif isinstance(control, Pong):
+            if control.answers and attempt.path is not None:
+                attempt.ponged(attempt.path.last_recv)
         elif isinstance(control, Answer):
             attempt.answer(control.payload)
         elif isinstance(control, InstrumentStatus):
@@ -363,6 +382,7 @@ class Protocol:
             error = SubscriptionRefused(self._venue.ID, name, channel, refusal.code, refusal.reason)
             _log.error("subscription refused url=%s error=%s", link.url, error)
             if each is not None:
+                self._monitor.refused(each)
                 row = each.market.instrument
                 state = State.STATE_LIVE if each.market.live else State.STATE_SYNCING
                 self._hub.bus.status(row, link.row, ScopeCode.SCOPE_INSTRUMENT, state, Reason.REASON_REFUSED, ts)
@@ -401,6 +421,14 @@ class Protocol:
             for attempt in given_up:
                 if attempt.opened_at:
                     self._lost(link, attempt, ts)
+        self._monitor.advance(ts)
+
+    def _stands_still(self, subscription: Subscription, ts: int) -> None:
+        """The stream of a book was found to be dead: without another source it is not to be trusted."""
+        market = subscription.market
+        if market.live and market.source_count == 1:
+            market.drop(Reason.REASON_NO_DATA, ts)
+        self._books[self._venue.product_of(subscription.instrument).name].want(market, subscription.instrument, ts)
 
     def stop(self, ts: int) -> None:
         """End: no connection is wanted any more, and books are not live."""

@@ -72,6 +72,7 @@ cdef class Status(Event):
     cdef readonly object expected
     cdef readonly object received
     cdef readonly object instrument_status
+    cdef readonly str health
 
 cdef Event make_event(const char* record, uint64_t offset, uint64_t generation, InstrumentRef ref)
 cdef Levels make_levels(const LevelsRecord* record, uint64_t offset, uint64_t generation, InstrumentRef ref,

@@ -32,9 +32,12 @@ KINDS = {
     "ticker": KIND_TICKER, "bar": KIND_BAR, "liquidation": KIND_LIQUIDATION,
 }
 STATES = ("syncing", "live", "stale")
-SCOPES = ("instrument", "connection", "bus")
+SCOPES = ("instrument", "connection", "bus", "venue")
 REASONS = ("", "subscribed", "snapshot", "gap", "disconnected", "malformed", "buffer full", "stopped", "connected",
-           "refused", "instrument", "venue reset", "restarted", "no data", "repaired", "crossed")
+           "refused", "instrument", "venue reset", "restarted", "no data", "repaired", "crossed", "lapped",
+           "quiet", "stalled", "syncing", "unreachable", "limited")
+#: None: an event does not speak of health, or nothing is known yet
+HEALTHS = (None, "ok", "degraded", "down")
 #: words for the state of trading; rows and records hold the index: append only
 INSTRUMENT_STATUSES = ("unknown", "trading", "cancel_only", "halted", "pending", "closed")
 
@@ -420,11 +423,14 @@ cdef class Levels(Event):
 
 
 cdef class Status(Event):
-    """A change of state of an instrument's book, of a connection or of the bus, and its reason."""
+    """A change of state of an instrument's book, of a connection or of the bus, and its reason.
+
+    `health` is None, or the event is about that: ok, degraded or down, of an instrument, a connection or a venue.
+    """
 
     def _fields(self):
         return {"scope": self.scope, "state": self.state, "reason": self.reason, "expected": self.expected,
-                "received": self.received, "instrument_status": self.instrument_status}
+                "received": self.received, "instrument_status": self.instrument_status, "health": self.health}
 
 
 cdef Event make_event(const char* record, uint64_t offset, uint64_t generation, InstrumentRef ref):
@@ -465,6 +471,7 @@ cdef Event make_event(const char* record, uint64_t offset, uint64_t generation, 
         change.reason = REASONS[status.reason]
         change.expected = _optional(status.expected)
         change.received = _optional(status.received)
+        change.health = HEALTHS[status.health]
         if status.reason == REASON_INSTRUMENT:
             change.instrument_status = INSTRUMENT_STATUSES[status.instrument_status]
         event = change

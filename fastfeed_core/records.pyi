@@ -44,11 +44,24 @@ class Reason(IntEnum):
     REASON_NO_DATA = 13
     REASON_REPAIRED = 14
     REASON_CROSSED = 15
+    REASON_LAPPED = 16
+    REASON_QUIET = 17
+    REASON_STALLED = 18
+    REASON_SYNCING = 19
+    REASON_UNREACHABLE = 20
+    REASON_LIMITED = 21
 
 class ScopeCode(IntEnum):
     SCOPE_INSTRUMENT = 0
     SCOPE_CONNECTION = 1
     SCOPE_BUS = 2
+    SCOPE_VENUE = 3
+
+class Health(IntEnum):
+    HEALTH_NONE = 0
+    HEALTH_OK = 1
+    HEALTH_DEGRADED = 2
+    HEALTH_DOWN = 3
 
 def description() -> str: ...
 def difference(found: str) -> tuple[str, str, str] | None: ...

@@ -7,7 +7,7 @@ from typing import Any
 import fastfeed
 from fastfeed import venues
 from fastfeed.sim import Close, FaultPlan, Frame, Knobs, Ping, Simulator
-from fastfeed.sim.frames import Abort
+from fastfeed.sim.frames import Abort, Pong
 from fastfeed.venues.spec import Product
 
 START = 1_785_000_000_000_000_000
@@ -73,6 +73,9 @@ class Rig:
                     break  # given up: nothing more is read from it
                 if isinstance(output, Ping):
                     client.pong(output.payload)  # as the session does
+                    self._take(self.feed.heard(key, now))
+                elif isinstance(output, Pong):
+                    self._take(self.feed.heard(key, now, True))
                 elif isinstance(output, Frame) and key in self.clients:
                     self._take(self.feed.receive(output.payload, now, key))
                     self._exchange(now)

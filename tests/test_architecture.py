@@ -18,7 +18,7 @@ VENUES = ("binance", "bybit", "okx", "deribit", "bitstamp", "kraken", "krakenfut
 # A module may import those of its own floor and of lower ones.
 FLOORS = {
     "errors": 0, "instrument": 0, "pause": 0, "rows": 1, "config": 2, "venues": 2, "reader": 2, "book": 2, "bus": 2,
-    "snapshots": 3, "requests": 3, "link": 3, "budget": 3, "calls": 3,
+    "snapshots": 3, "requests": 3, "link": 3, "budget": 3, "calls": 3, "health": 3, "streams": 3,
     "attempt": 3, "lifecycle": 3, "breaker": 3, "places": 3, "reports": 3, "resubscribe": 3, "verify": 3, "books": 3,
     "protocol": 4, "offline": 5, "engine": 5, "sim": 5, "cli": 6, "__main__": 7,
 }  # fmt: skip

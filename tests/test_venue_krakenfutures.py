@@ -216,7 +216,7 @@ def test_liquidations_come_with_the_trades():
 @pytest.mark.parametrize(
     ("text", "controls"),
     [
-        ('{"event":"info","version":1}', [Pong()]),
+        ('{"event":"info","version":1}', [Pong(False)]),
         ('{"event":"subscribed","feed":"book","product_ids":["PI_XBTUSD"]}', [Ack(topics=("book:PI_XBTUSD",))]),
         (
             '{"event":"unsubscribed","feed":"book","product_ids":["PI_XBTUSD","pf_xbtusd"]}',
@@ -227,7 +227,7 @@ def test_liquidations_come_with_the_trades():
             [Refusal(reason="subscribed_failed", topics=("trade:PI_X",))],
         ),
         ('{"event":"error","message":"Invalid product id"}', [Refusal(reason="Invalid product id")]),
-        ('{"event":"alert","message":"Already subscribed to feed, re-requesting"}', [Pong()]),
+        ('{"event":"alert","message":"Already subscribed to feed, re-requesting"}', [Pong(False)]),
         ('{"event":"alert","message":"Not subscribed to feed"}', [Refusal(reason="Not subscribed to feed")]),
         ('{"event":"alert","message":"rate_limited"}', [Unknown('{"event":"alert","message":"rate_limited"}')]),
         ('{"event":"subscribed"}', [Unknown('{"event":"subscribed"}')]),
