@@ -137,7 +137,8 @@ class Talk:
         self.feed = fastfeed.OfflineFeed("fake", self.instruments, channels, **options)
         self.now = START
         self.events: list[Any] = self.feed.start(START)
-        self.book = self.feed.book(self.instruments[0].name)
+        if "book" in channels:
+            self.book = self.feed.book(self.instruments[0].name)
 
     def open(self) -> list[int]:
         """Connections, by id, that are open."""
