@@ -117,7 +117,7 @@ class Rig:
     def _take(self, events: list[Any]) -> None:
         self.events += events
         for event in events:
-            if event.kind == "status" and event.name is not None:
+            if event.kind == "status" and event.name is not None and event.health is None:
                 self.states[event.name].append(event.state if event.state == "live" else event.reason)
         for name in {event.name for event in events if event.kind in ("delta", "snapshot", "status")} - {None}:
             self._check(name)

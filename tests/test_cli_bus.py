@@ -19,7 +19,7 @@ OF_KIND = {
     "trade": {"price", "size", "side", "trade_id"},
     "delta": {"bids", "asks", "prev_sequence"},
     "snapshot": {"bids", "asks", "prev_sequence"},
-    "status": {"scope", "state", "reason", "expected", "received", "instrument_status"},
+    "status": {"scope", "state", "reason", "expected", "received", "instrument_status", "health"},
 }
 
 
@@ -234,7 +234,8 @@ def test_status_for_people_names_all_instruments(environment, bus):
     code, out, _ = run(environment, "status", bus)
     assert code == 0
     assert out.startswith(f"bus {bus}: live, process ")
-    assert out.count("binance:") == 9
+    assert len(re.findall(r"^binance:", out, re.MULTILINE)) == 9
+    assert "venue binance: ok" in out
     assert re.search(r"^binance spot .* connected .*$", out, re.MULTILINE)
 
 

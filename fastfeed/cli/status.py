@@ -145,7 +145,7 @@ def _lines(found: dict[str, Any]) -> str:
     ]
     for each in found["venues"]:
         reason = f" ({each['health_reason']})" if each["health_reason"] else ""
-        lines.append(f"{each['name']}: {each['health'] or 'starting'}{reason}")
+        lines.append(f"venue {each['name']}: {each['health'] or 'starting'}{reason}")
     for key, empty in (("instruments", "no instruments yet"), ("connections", "no connections yet")):
         lines += ["", *(_counter_table(found[key]) or [empty])]
     return "\n".join(lines)
