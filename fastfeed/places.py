@@ -5,6 +5,7 @@ Feeds and products of a process meet here, because venues count by address. Sans
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Sequence
 from random import Random
@@ -16,6 +17,8 @@ from fastfeed.pause import SECOND
 from fastfeed.venues.spec import Limits
 
 __all__ = ["Door", "Place", "Places", "Window"]
+
+_log = logging.getLogger(__name__)
 
 _SLACK = 1.1  # what leaves us evenly can arrive in less time than it took to leave
 
@@ -65,10 +68,12 @@ class Door:
 
     Parameters
     ----------
+    rest : for logs
     ban : shared with the other doors of the venue
     """
 
-    def __init__(self, per_minute: int, breaker: Breaker, ban: Ban) -> None:
+    def __init__(self, rest: str, per_minute: int, breaker: Breaker, ban: Ban) -> None:
+        self.rest = rest
         self.budget = Budget(per_minute)
         self.breaker = breaker
         self._ban = ban
@@ -94,6 +99,8 @@ class Door:
 
     def block(self, seconds: float, ts: int, banned: bool) -> None:
         """Make no call for a while; `banned`: at none of the venue's doors."""
+        if ts + int(seconds * SECOND) > self.budget.blocked_until:
+            _log.warning("calls paused rest=%s pause_s=%.0f banned=%s", self.rest, seconds, banned)
         self.budget.block(seconds, ts)
         if banned:
             self._ban.until = max(self._ban.until, self.budget.blocked_until)
@@ -126,7 +133,7 @@ class Places:
         """Return the door of a REST base; products that share one share the lowest of their budgets."""
         if (venue, rest) not in self._doors:
             ban = self._bans.setdefault(venue, Ban())
-            self._doors[venue, rest] = Door(limits.weight_per_minute, Breaker(self._random), ban)
+            self._doors[venue, rest] = Door(rest, limits.weight_per_minute, Breaker(self._random), ban)
         door = self._doors[venue, rest]
         door.budget.narrow(limits.weight_per_minute)
         return door

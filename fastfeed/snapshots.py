@@ -15,6 +15,7 @@ from fastfeed.calls import REPLY_WITHIN_S, Calls, Request
 from fastfeed.errors import FastfeedError, MalformedReply, Recovery
 from fastfeed.instrument import Instrument
 from fastfeed.pause import SECOND, Backoff, pause
+from fastfeed.reports import Reports
 from fastfeed.venues.spec import Call, Product, Venue
 from fastfeed_core.market import Market
 
@@ -63,6 +64,7 @@ class Snapshots:
         self._random = random
         self._jobs: dict[str, _Job] = {}
         self._in_flight: dict[int, _Job] = {}
+        self._reports = Reports(_log)
         self._were_live: set[str] = set()
 
     def busy(self, ts: int) -> bool:
@@ -92,7 +94,8 @@ class Snapshots:
         """Append the requests that are due to `requests`."""
         for request_id, job in list(self._in_flight.items()):
             if ts - job.sent > REPLY_WITHIN_S * SECOND:
-                _log.warning("snapshot timed out instrument=%s", job.instrument.name)
+                name = job.instrument.name
+                self._reports.tell(name, "timeout", f"snapshot timed out instrument={name}")
                 del self._in_flight[request_id]
                 self._fail(job, ts)
         free = _IN_FLIGHT - len(self._in_flight)
@@ -147,7 +150,8 @@ class Snapshots:
             self._fail(job, ts)
 
     def _refuse(self, job: _Job, error: FastfeedError, ts: int) -> None:
-        _log.warning("snapshot failed instrument=%s error=%s", job.instrument.name, error)
+        name = job.instrument.name
+        self._reports.tell(name, type(error).__name__, f"snapshot failed instrument={name} error={error}")
         if error.recovery is Recovery.STOP:
             # The venue does not know the instrument: asking again soon only costs budget.
             job.failures = max(job.failures, 8)
