@@ -71,6 +71,11 @@ def quiet_after(product: Product) -> float:
     return max(product.mute_after_s / 2, product.ping_every_s + _PONG_S)
 
 
+def _is_news(before: Health, after: Health) -> bool:
+    """Return whether a change is worth an event: that something which begins is well is not."""
+    return (before, after) != (Health.HEALTH_NONE, Health.HEALTH_OK)
+
+
 class _Subject:
     """One instrument: the links of each of its channels."""
 
@@ -146,10 +151,13 @@ class Monitor:
             self._tell_link(place, link, ts)
         for row, subject in self._subjects.items():
             judgement = self._judge_instrument(row, subject)
-            if judgement is not None and self._changes(subject.gauge, judgement, ts):
-                state = State.STATE_LIVE if subject.market.live else State.STATE_SYNCING
-                self._say(subject.gauge, ScopeCode.SCOPE_INSTRUMENT, row, -1, state, subject.name, ts)
-            self._bus.instrument_health(row, subject.gauge.health, subject.gauge.reason)
+            before = subject.gauge.health
+            if subject.gauge.judge(judgement, ts):
+                # Only then: channels of one instrument can be in two feeds, which write the same row.
+                self._bus.instrument_health(row, subject.gauge.health, subject.gauge.reason)
+                if _is_news(before, subject.gauge.health):
+                    state = State.STATE_LIVE if subject.market.live else State.STATE_SYNCING
+                    self._say(subject.gauge, ScopeCode.SCOPE_INSTRUMENT, row, -1, state, subject.name, ts)
         if self._links:
             self._tell_venue(ts)
 
@@ -189,8 +197,7 @@ class Monitor:
             return Health.HEALTH_DEGRADED, Reason.REASON_QUIET
         return _OK
 
-    def _judge_instrument(self, row: int, subject: _Subject) -> Judgement | None:
-        """None: it has not begun yet."""
+    def _judge_instrument(self, row: int, subject: _Subject) -> Judgement:
         worst = {channel: self._judge_channel(row, channel, links) for channel, links in subject.links.items()}
         if all(health == Health.HEALTH_DOWN for health, _ in worst.values()):
             return next(iter(worst.values()))
@@ -233,25 +240,22 @@ class Monitor:
 
     # ---- what is told
 
-    def _changes(self, gauge: Gauge, judgement: Judgement, ts: int) -> bool:
-        """Return whether there is news: that something which begins is well is none."""
-        before = gauge.health
-        return gauge.judge(judgement, ts) and (before, gauge.health) != (Health.HEALTH_NONE, Health.HEALTH_OK)
-
     def _tell_link(self, place: int, link: Link, ts: int) -> None:
         gauge = self._gauges.setdefault(id(link), Gauge())
-        if self._changes(gauge, self._judge_link(link, ts), ts):
+        before = gauge.health
+        if gauge.judge(self._judge_link(link, ts), ts) and _is_news(before, gauge.health):
             state = State.STATE_LIVE if link.is_open else State.STATE_SYNCING
             self._say(gauge, ScopeCode.SCOPE_CONNECTION, -1, link.row, state, link.url, ts)
-        before = self._told_on.get(place, link.row)
-        if before != link.row:
-            self._bus.connection_health(before, Health.HEALTH_NONE, Reason.REASON_NONE)
+        row = self._told_on.get(place, link.row)
+        if row != link.row:
+            self._bus.connection_health(row, Health.HEALTH_NONE, Reason.REASON_NONE)
         self._told_on[place] = link.row
         self._bus.connection_health(link.row, gauge.health, gauge.reason)
         self._bus.venue_health(link.row, self._venue.health, self._venue.reason)
 
     def _tell_venue(self, ts: int) -> None:
-        if self._changes(self._venue, self._judge_venue(ts), ts):
+        before = self._venue.health
+        if self._venue.judge(self._judge_venue(ts), ts) and _is_news(before, self._venue.health):
             state = State.STATE_LIVE if any(link.is_open for link in self._links) else State.STATE_SYNCING
             self._say(self._venue, ScopeCode.SCOPE_VENUE, -1, self._links[0].row, state, self._name, ts)
 
