@@ -74,7 +74,9 @@ class Attempt:
         self._has_settled = False  # books that are quiet are in step by now
         self._venue = venue
         self._product = product
+        self.round_trip: int | None = None  # ns from a ping to its answer, until somebody takes it
         self._pinged = 0
+        self._awaits: int | None = None  # when the ping was sent that has no answer yet
         self._sent = sent
         self._answers: deque[bytes] = deque()
         self._lost: dict[str, Topic] = {}  # to be subscribed to anew
@@ -121,6 +123,8 @@ class Attempt:
         while self._answers:
             sends.frames.append((self.connection.id, self._answers.popleft()))
             self._sent.append(ts)
+        if self._awaits is not None and self.path.last_pong >= self._awaits:
+            self.ponged(self.path.last_pong)
         self._keep_alive(ts, sends)
         while self._may_send(ts):
             payload = self.requests.next(ts)
@@ -155,6 +159,7 @@ class Attempt:
         if ts - last < product.ping_every_s * SECOND:
             return
         self._pinged = ts
+        self._awaits = ts
         self._sent.append(ts)  # venues count pings, too
         payload = self._venue.encode_ping(product)
         if payload is None:
@@ -168,6 +173,12 @@ class Attempt:
         if ts - last > self._product.mute_after_s * SECOND:
             return f"no frame for {self._product.mute_after_s} s"
         return self.requests.overdue(ts)
+
+    def ponged(self, ts: int) -> None:
+        """The venue answered a ping."""
+        if self._awaits is not None:
+            self.round_trip = max(ts - self._awaits, 0)
+            self._awaits = None
 
     def answer(self, payload: bytes) -> None:
         """Send a frame before all others: the venue waits for it."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 
 from fastfeed.attempt import Attempt, Subscription
+from fastfeed.calls import Calls, Request
 from fastfeed.instrument import Instrument
 from fastfeed.link import Link
 from fastfeed.resubscribe import Resubscribes
-from fastfeed.snapshots import Request, Snapshots
+from fastfeed.snapshots import Snapshots
 from fastfeed.venues.spec import Channel, Options, Product, Venue
 from fastfeed.verify import Silence, Verifications
 from fastfeed_core.market import Market
@@ -24,30 +25,29 @@ class Books:
 
     Parameters
     ----------
-    rest : base URL
+    calls : of the product
     links : of the venue, also those to come
-    next_id : gives ids of requests, unique in the venue's machine
     """
 
     def __init__(
         self,
         venue: Venue,
         product: Product,
-        rest: str,
+        calls: Calls,
         options: Options,
         links: Sequence[Link],
         random: Random,
-        next_id: Callable[[], int],
     ) -> None:
         self._product = product
+        self._calls = calls
         self._options = options
         self._links = links
         self._resubscribes = Resubscribes(self._subscribe_again, random)
         self._snapshots: Snapshots | None = None
         self._verifications: Verifications | None = None
         if product.snapshots:
-            self._snapshots = Snapshots(venue, product, rest, options.snapshot_levels, random, next_id)
-            self._verifications = Verifications(self._snapshots, options.verify_s, random, next_id)
+            self._snapshots = Snapshots(venue, product, calls, options.snapshot_levels, random)
+            self._verifications = Verifications(self._snapshots, calls, options.verify_s, options.stale.book, random)
 
     def _row(self, instrument: Instrument) -> Channel:
         row = self._product.channel("book", self._options, instrument.kind)
@@ -69,9 +69,8 @@ class Books:
             return
         path, text = attempt.path, subscription.topic.text
         assert path is not None
-        before = path.messages(text)
         silence = Silence(
-            lambda: attempt.path is path and path.messages(text) == before,
+            lambda: path.messages(text) if attempt.path is path else None,
             lambda now, behind: self._dead(attempt, subscription, now, behind),
         )
         self._verifications.watch_silent(market, instrument, attempt.row, ts, silence)
@@ -112,15 +111,18 @@ class Books:
 
     def reply(self, request_id: int, body: bytes, status: int, headers: Mapping[str, str], ts: int) -> bool:
         """Take the reply to a request; False if it is none of this product's."""
-        if self._snapshots is None or self._verifications is None:
-            return False
-        return self._snapshots.reply(request_id, body, status, headers, ts) or self._verifications.reply(
-            request_id, body, status, headers, ts
-        )
+        is_ours, error = self._calls.heed(request_id, status, headers, body, ts)
+        if not is_ours or self._snapshots is None or self._verifications is None:
+            return is_ours
+        # Neither takes it if nobody waits for it any more.
+        if not self._snapshots.reply(request_id, body, error, ts):
+            self._verifications.reply(request_id, body, error, ts)
+        return True
 
     def advance(self, ts: int, requests: deque[Request]) -> None:
         """Time has passed: append the requests that are due to `requests`."""
         self._resubscribes.advance(ts)
+        self._calls.advance(ts)
         if self._snapshots is not None and self._verifications is not None:
             self._snapshots.advance(ts, requests)
             self._verifications.advance(ts, requests)

@@ -21,7 +21,7 @@ from fastfeed.credentials import problem_of_file, read_environment, read_file
 from fastfeed.errors import ConfigError, did_you_mean
 from fastfeed.instrument import Instrument
 from fastfeed.proxies import Proxy, problem_of, read_proxy
-from fastfeed.venues.spec import CHANNELS, Credentials, Options, Product, Venue
+from fastfeed.venues.spec import CHANNELS, Credentials, Options, Product, Stale, Venue
 
 __all__ = [
     "Bus",
@@ -91,6 +91,7 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_levels: int = Options().snapshot_levels
     bar_interval: str = Options().bar_interval
     verify_s: Annotated[int, msgspec.Meta(ge=1, le=86400)] = Options().verify_s
+    stale: Stale = Stale()
     crossed: Literal["flag", "resync"] = "flag"  # of a book whose best bid comes to lie above its best ask
     sandbox: bool = False
     proxy: str | None = None  # instead of the file's; "direct" for none

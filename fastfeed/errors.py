@@ -13,7 +13,7 @@ this.
     |   |-- ValueOutOfRange              RESYNC     INSTRUMENT   field text
     |   |-- SubscriptionRefused          STOP       INSTRUMENT   channel code reason
     |   |-- RequestRefused               STOP       INSTRUMENT   status code reason
-    |   |-- RateLimited                  BACKOFF    VENUE        retry_after_s
+    |   |-- RateLimited                  BACKOFF    VENUE        retry_after_s banned
     |   `-- VenueDown                    BACKOFF    VENUE        reason
     `-- BusError                                                 bus
         |-- BusNotFound                  STOP       PROCESS
@@ -245,14 +245,18 @@ class RequestRefused(VenueError):
 
 
 class RateLimited(VenueError):
-    """The venue asks for a pause, in seconds from now; a request before its end can make it longer."""
+    """The venue asks for a pause, in seconds from now; a request before its end can make it longer.
+
+    `banned`: it shuts out the address, so that the pause is for all that the venue serves and not for one host.
+    """
 
     recovery = Recovery.BACKOFF
     scope = Scope.VENUE
 
-    def __init__(self, venue: str, instrument: str | None, retry_after_s: float) -> None:
-        super().__init__(venue, instrument, retry_after_s)
+    def __init__(self, venue: str, instrument: str | None, retry_after_s: float, banned: bool = False) -> None:
+        super().__init__(venue, instrument, retry_after_s, banned)
         self.retry_after_s = retry_after_s
+        self.banned = banned
 
     def __str__(self) -> str:
         return f"rate limited by {self._where()}: retry after {self.retry_after_s:g} s"

@@ -73,7 +73,7 @@ class Link:
         self._reconnect = reconnect
         self._credentials = credentials
         self._random = random
-        self._place = place
+        self.place = place
         self._next_id = next_id
         self._new_row = new_row
         self.rows = [new_row(label)]
@@ -120,7 +120,7 @@ class Link:
             "failures": self._failures,
             "retry_s": max(0.0, (self._not_before - ts) / SECOND) if not self.attempts else None,
             "rolls": self.rolls,
-            "endpoint": self._place.breaker.state(ts),
+            "endpoint": self.place.breaker.state(ts),
         }
 
     def attempt(self, connection: int) -> Attempt | None:
@@ -132,7 +132,7 @@ class Link:
         decoder = self._venue.decoder(self.product)()
         path = ReceivePath(hub, attempt.row, decoder, len(self.subscriptions) + len(self.topics), ts)
         self._route(path, self.subscriptions)
-        self._place.breaker.succeeded()
+        self.place.breaker.succeeded()
         attempt.opened(path, self.topics.values(), ts)
         lifetime = self._reconnect.roll_s or self.product.lifetime_s
         if lifetime:
@@ -173,7 +173,7 @@ class Link:
     def ended(self, attempt: Attempt, reason: str, ts: int) -> None:
         """A socket is gone, could not be opened, or shall be given up: plan the next attempt."""
         if attempt.phase is Phase.OPENING:
-            self._place.breaker.failed(ts)
+            self.place.breaker.failed(ts)
         began = attempt.streaming_at
         attempt.ended(Happening.DIED, ts)
         self.attempts.remove(attempt)
@@ -225,7 +225,7 @@ class Link:
         elif self._roll_at is not None and ts >= self._roll_at:
             self.roll("the end of its lifetime is near", ts)
         wanted = 1 if self._relief_until is None else 2
-        if len(self.attempts) < wanted and ts >= self._not_before and self._place.may_connect(ts):
+        if len(self.attempts) < wanted and ts >= self._not_before and self.place.may_connect(ts):
             self._open(ts)
         return given_up
 

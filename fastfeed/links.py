@@ -10,7 +10,7 @@ from typing import NamedTuple
 from fastfeed.attempt import Subscription
 from fastfeed.config import Reconnect
 from fastfeed.link import Link
-from fastfeed.places import Places
+from fastfeed.places import Door, Places
 from fastfeed.venues.spec import Credentials, Product, Topic, Venue
 from fastfeed_core.bus import BusWriter
 
@@ -81,6 +81,10 @@ class Links:
             self._next_id,
             self._sent.setdefault(product.name, deque()) if product.limits.sends_shared else None,
         )
+
+    def door(self, product: Product) -> Door:
+        """Return what all who call the host of a product by REST share."""
+        return self._places.door(self._venue.ID, self._endpoints[product.name].rest, product.limits)
 
     def release(self, link: Link) -> None:
         """Have the rows of a link that is gone for the next one of its label."""

@@ -10,13 +10,13 @@ from fastfeed import venues
 from fastfeed.attempt import Connection
 from fastfeed.book import Book
 from fastfeed.bus import Bus
+from fastfeed.calls import Request
 from fastfeed.config import Reconnect
 from fastfeed.instrument import Instrument
 from fastfeed.markets import Markets
 from fastfeed.places import Places
 from fastfeed.protocol import Endpoint, Protocol
-from fastfeed.snapshots import Request
-from fastfeed.venues.spec import Credentials, Options, rows_for
+from fastfeed.venues.spec import Credentials, Options, Stale, rows_for
 from fastfeed_core.attach import BusMap
 from fastfeed_core.bus import BusWriter
 from fastfeed_core.market import Hub
@@ -65,6 +65,7 @@ class OfflineFeed:
         bar_interval: str = Options().bar_interval,
         verify_s: int = Options().verify_s,
         crossed: str = Options().crossed,
+        stale: Stale | None = None,
         credentials: Credentials | None = None,
         connections: int = 1,
         reconnect: Reconnect | None = None,
@@ -85,6 +86,7 @@ class OfflineFeed:
             bar_interval=bar_interval,
             verify_s=verify_s,
             crossed=crossed,
+            stale=stale or Stale(),
         )
         self._options = options
         self._markets = Markets(self._hub)
@@ -157,6 +159,12 @@ class OfflineFeed:
         """A connection is gone, or could not be opened."""
         self._now = ts
         self._protocol.disconnected(id, ts)
+        return self._drain()
+
+    def heard(self, id: int, ts: int, is_pong: bool = False) -> list[Event]:
+        """A ping or pong of the WebSocket protocol came: no text, but a sign of life."""
+        self._now = ts
+        self._protocol.heard(id, ts, is_pong)
         return self._drain()
 
     def receive(self, frame: bytes | str, ts_recv: int, connection: int | None = None) -> list[Event]:

@@ -1,20 +1,24 @@
-"""What all who talk to one host share: how often connections may be tried, and whether it is worth trying.
+"""What all who talk to one host share: how often connections and calls may be tried, and whether it is worth trying.
 
 Feeds and products of a process meet here, because venues count by address. Sans-I/O; times are ns since the epoch.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Sequence
 from random import Random
 from urllib.parse import urlsplit
 
 from fastfeed.breaker import Breaker
+from fastfeed.budget import Budget
 from fastfeed.pause import SECOND
 from fastfeed.venues.spec import Limits
 
-__all__ = ["Place", "Places", "Window"]
+__all__ = ["Door", "Place", "Places", "Window"]
+
+_log = logging.getLogger(__name__)
 
 _SLACK = 1.1  # what leaves us evenly can arrive in less time than it took to leave
 
@@ -52,6 +56,56 @@ class Place:
         return True
 
 
+class Ban:
+    """Until when a venue shuts out this address, from all that it serves."""
+
+    def __init__(self) -> None:
+        self.until = 0
+
+
+class Door:
+    """One REST base: the rate budget and the breaker of all calls below it.
+
+    Parameters
+    ----------
+    rest : for logs
+    ban : shared with the other doors of the venue
+    """
+
+    def __init__(self, rest: str, per_minute: int, breaker: Breaker, ban: Ban) -> None:
+        self.rest = rest
+        self.budget = Budget(per_minute)
+        self.breaker = breaker
+        self._ban = ban
+
+    def may_call(self, weight: int, ts: int, share: float = 1.0) -> bool:
+        """Return whether a call of `weight` may be made now, and count it if so; what became of it must be told."""
+        # The breaker is asked last: half open, who is let through is the probe.
+        if ts < self._ban.until or not self.budget.has_room(weight, ts, share) or not self.breaker.allows(ts):
+            return False
+        self.budget.spend(weight, ts)
+        return True
+
+    def is_shut(self, ts: int) -> bool:
+        """Return whether the venue asked for a pause that is not over."""
+        return ts < max(self._ban.until, self.budget.blocked_until)
+
+    def answered(self, status: int, ts: int) -> None:
+        """A call ended; status 0: there was no answer. A refusal is an answer: the host lives."""
+        if status == 0 or status >= 500:
+            self.breaker.failed(ts)
+        else:
+            self.breaker.succeeded()
+
+    def block(self, seconds: float, ts: int, banned: bool) -> None:
+        """Make no call for a while; `banned`: at none of the venue's doors."""
+        if ts + int(seconds * SECOND) > self.budget.blocked_until:
+            _log.warning("calls paused rest=%s pause_s=%.0f banned=%s", self.rest, seconds, banned)
+        self.budget.block(seconds, ts)
+        if banned:
+            self._ban.until = max(self._ban.until, self.budget.blocked_until)
+
+
 class Places:
     """The hosts that a process talks to.
 
@@ -64,6 +118,8 @@ class Places:
         self._random = random
         self._everyone = None if connects_per_s is None else Window(connects_per_s, 1)
         self._by_host: dict[str, Place] = {}
+        self._doors: dict[tuple[str, str], Door] = {}
+        self._bans: dict[str, Ban] = {}
 
     def of(self, url: str, limits: Limits) -> Place:
         """Return the place of a WebSocket URL; who comes first says how many connections its venue allows."""
@@ -72,3 +128,12 @@ class Places:
             windows = [] if self._everyone is None else [self._everyone, Window(limits.connects, limits.connects_per_s)]
             self._by_host[host] = Place(windows, Breaker(self._random))
         return self._by_host[host]
+
+    def door(self, venue: str, rest: str, limits: Limits) -> Door:
+        """Return the door of a REST base; products that share one share the lowest of their budgets."""
+        if (venue, rest) not in self._doors:
+            ban = self._bans.setdefault(venue, Ban())
+            self._doors[venue, rest] = Door(rest, limits.weight_per_minute, Breaker(self._random), ban)
+        door = self._doors[venue, rest]
+        door.budget.narrow(limits.weight_per_minute)
+        return door

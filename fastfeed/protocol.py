@@ -16,15 +16,16 @@ from random import Random
 from typing import Any
 
 from fastfeed.attempt import Attempt, Connection, Sends, Subscription
+from fastfeed.calls import Request
 from fastfeed.config import Reconnect
 from fastfeed.errors import MalformedFrame, SequenceGap, SubscriptionRefused
+from fastfeed.health import Monitor
 from fastfeed.instrument import Instrument
 from fastfeed.link import Link
 from fastfeed.links import Endpoint, Links
 from fastfeed.places import Places
 from fastfeed.reports import Reports
 from fastfeed.rows import write_instrument
-from fastfeed.snapshots import Request
 from fastfeed.subscriptions import Subscriptions
 from fastfeed.venues.spec import (
     Ack,
@@ -106,13 +107,16 @@ class Protocol:
         reconnect = reconnect or Reconnect()
         places = places or Places(self._random, reconnect.connects_per_s)
         self._reports = Reports(_log)
+        options = options or Options()
         links = Links(venue, hub.bus, endpoints, reconnect, credentials, self._random, places, self._next_id)
         #: what is subscribed to
         self.subscriptions = Subscriptions(
-            venue, hub, channels, options or Options(), endpoints, links, connections, self._random, self._next_id
+            venue, hub, channels, options, endpoints, links, connections, self._random, self._next_id
         )
         self._books = self.subscriptions.books
         self._links = self.subscriptions.links
+        known = self.subscriptions.doors, self.subscriptions.rows
+        self._monitor = Monitor(venue.ID, hub.bus, self._links, *known, options.stale, self._stands_still)
         self.subscriptions.subscribe(instruments, markets, 0)
 
     @property
@@ -173,6 +177,12 @@ class Protocol:
             self._end(link, attempt, reason, ts)
             self.advance(ts)
 
+    def heard(self, connection: int, ts: int, is_pong: bool) -> None:
+        """A ping or pong of the WebSocket protocol came."""
+        attempt = self.attempt(connection)
+        if attempt is not None and attempt.path is not None:
+            attempt.path.hear(ts, is_pong)
+
     def roll(self, ts: int) -> int:
         """Replace every socket by another one, without a gap; return how many are being replaced now."""
         for link in self._links:
@@ -193,11 +203,13 @@ class Protocol:
     ) -> None:
         """Subscribe to more, while all else goes on; parameters and errors as of `Subscriptions.subscribe`."""
         self.subscriptions.subscribe(instruments, markets, ts, channels)
+        self._monitor.changed()
         self.advance(ts)
 
     def unsubscribe(self, names: Iterable[str], ts: int, channels: Iterable[str] | None = None) -> None:
         """Subscribe to less, while all else goes on; parameters as of `Subscriptions.unsubscribe`."""
         self.subscriptions.unsubscribe(names, ts, channels)
+        self._monitor.changed()
         self.advance(ts)
 
     def resync(self, name: str, ts: int) -> bool:
@@ -272,6 +284,9 @@ class Protocol:
                 )
             else:
                 self._refused(link, refused, control, ts)
+        elif isinstance(control, Pong):
+            if control.answers and attempt.path is not None:
+                attempt.ponged(attempt.path.last_recv)
         elif isinstance(control, Answer):
             attempt.answer(control.payload)
         elif isinstance(control, InstrumentStatus):
@@ -287,6 +302,7 @@ class Protocol:
             error = SubscriptionRefused(self._venue.ID, name, channel, refusal.code, refusal.reason)
             _log.error("subscription refused url=%s error=%s", link.url, error)
             if each is not None:
+                self._monitor.refused(each)
                 row = each.market.instrument
                 state = State.STATE_LIVE if each.market.live else State.STATE_SYNCING
                 self._hub.bus.status(row, link.row, ScopeCode.SCOPE_INSTRUMENT, state, Reason.REASON_REFUSED, ts)
@@ -312,6 +328,14 @@ class Protocol:
             for attempt in given_up:
                 if attempt.opened_at:
                     self._lost(link, attempt, ts)
+        self._monitor.advance(ts)
+
+    def _stands_still(self, subscription: Subscription, ts: int) -> None:
+        """The stream of a book was found to be dead: without another source it is not to be trusted."""
+        market = subscription.market
+        if market.live and market.source_count == 1:
+            market.drop(Reason.REASON_NO_DATA, ts)
+        self._books[self._venue.product_of(subscription.instrument).name].want(market, subscription.instrument, ts)
 
     def stop(self, ts: int) -> None:
         """End: no connection is wanted any more, and books are not live."""

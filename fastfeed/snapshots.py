@@ -1,4 +1,4 @@
-"""Fetch book snapshots: which next, within the venue's rate budget, and what to do with the replies.
+"""Fetch book snapshots: which next, and what to do with the replies.
 
 Sans-I/O: requests come out of `requests`, replies and the passing of time go in. All times are ns since the epoch.
 """
@@ -7,91 +7,44 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from heapq import nsmallest
 from random import Random
 from typing import Any
 
-import msgspec
-
-from fastfeed.errors import FastfeedError, MalformedReply, RateLimited, Recovery
+from fastfeed.calls import REPLY_WITHIN_S, Calls, Request
+from fastfeed.errors import FastfeedError, MalformedReply, Recovery
 from fastfeed.instrument import Instrument
 from fastfeed.pause import SECOND, Backoff, pause
+from fastfeed.reports import Reports
 from fastfeed.venues.spec import Call, Product, Venue
 from fastfeed_core.market import Market
 
-__all__ = ["HOLD_S", "REPLY_WITHIN_S", "Budget", "Request", "Snapshots"]
+__all__ = ["HOLD_S", "Snapshots"]
 
 _log = logging.getLogger(__name__)
 
-_MINUTE = 60 * SECOND
-_SHARE = 0.9  # of the venue's budget: other programs may run behind the same address
 HOLD_S = 3.0  # of an unchained book: deltas are held so long before a snapshot is asked for, which can be old
 _IN_FLIGHT = 8  # requests of a product that wait for their replies at a time
 _RETRY = Backoff(0.25, 30.0, jitter=0.5)
-REPLY_WITHIN_S = 20
-
-
-class Request(msgspec.Struct, frozen=True):
-    """An HTTP request that the caller is asked to make."""
-
-    id: int
-    method: str
-    url: str
-    headers: dict[str, str]
-    body: bytes | None = None
-
-
-class Budget:
-    """Weight that may still be spent within any minute, our own count corrected by the venue's."""
-
-    def __init__(self, per_minute: int) -> None:
-        self.limit = int(per_minute * _SHARE)
-        self.blocked_until = 0
-        self._spent: deque[tuple[int, int]] = deque()
-        self._total = 0
-
-    def used(self, ts: int) -> int:
-        """Return the weight spent in the minute before `ts`."""
-        while self._spent and self._spent[0][0] <= ts - _MINUTE:
-            self._total -= self._spent.popleft()[1]
-        return self._total
-
-    def take(self, weight: int, ts: int, share: float = 1.0) -> bool:
-        """Spend `weight` if it may be spent now, and no more than `share` of all that may be is spent then."""
-        # A single call above the limit is let through when nothing else was spent: it could never be made otherwise.
-        used = self.used(ts)
-        if ts < self.blocked_until or (used and used + weight > self.limit * share):
-            return False
-        self._add(weight, ts)
-        return True
-
-    def correct(self, used: int, ts: int) -> None:
-        """Take over the venue's count of the weight used, if it has seen more than we have."""
-        missing = used - self.used(ts)
-        if missing > 0:
-            self._add(missing, ts)
-
-    def block(self, seconds: float, ts: int) -> None:
-        """Make no call for a while."""
-        self.blocked_until = max(self.blocked_until, ts + int(seconds * SECOND))
-
-    def _add(self, weight: int, ts: int) -> None:
-        self._spent.append((ts, weight))
-        self._total += weight
 
 
 class _Job:
     """What is known of one market's wish for a snapshot."""
 
-    __slots__ = ("failures", "instrument", "market", "not_before", "request", "sent")
+    __slots__ = ("failures", "instrument", "market", "not_before", "request", "sent", "was_live")
 
-    def __init__(self, market: Market, instrument: Instrument) -> None:
+    def __init__(self, market: Market, instrument: Instrument, was_live: bool) -> None:
         self.market = market
         self.instrument = instrument
+        self.was_live = was_live
         self.failures = 0
         self.not_before = 0
         self.request: int | None = None  # in flight
         self.sent = 0
+
+    def urgency(self) -> tuple[bool, int, int]:
+        """Order of those that are due: somebody may trade on a book that was lost; then whoever failed least."""
+        return not self.was_live, self.failures, self.market.instrument
 
 
 class Snapshots:
@@ -99,24 +52,20 @@ class Snapshots:
 
     Parameters
     ----------
-    rest : base URL
     levels : levels a side wanted
-    next_id : gives ids of requests, unique in the venue's machine
     """
 
-    def __init__(
-        self, venue: Venue, product: Product, rest: str, levels: int, random: Random, next_id: Callable[[], int]
-    ) -> None:
+    def __init__(self, venue: Venue, product: Product, calls: Calls, levels: int, random: Random) -> None:
         self._venue = venue
         self._product = product
-        self._rest = rest
+        self._calls = calls
         self.levels = product.snapshot_size(levels).levels
         self.decoder = venue.decoder(product)()
         self._random = random
-        self._next_id = next_id
         self._jobs: dict[str, _Job] = {}
         self._in_flight: dict[int, _Job] = {}
-        self.budget = Budget(product.limits.weight_per_minute)
+        self._reports = Reports(_log)
+        self._were_live: set[str] = set()
 
     def busy(self, ts: int) -> bool:
         """Whether a book could have its snapshot requested now: one that is tried again later keeps nobody waiting."""
@@ -129,7 +78,7 @@ class Snapshots:
         """
         if instrument.name in self._jobs:
             return
-        job = self._jobs[instrument.name] = _Job(market, instrument)
+        job = self._jobs[instrument.name] = _Job(market, instrument, instrument.name in self._were_live)
         if not chained:
             market.expect_snapshot()
             job.not_before = ts + int(HOLD_S * SECOND)
@@ -145,22 +94,23 @@ class Snapshots:
         """Append the requests that are due to `requests`."""
         for request_id, job in list(self._in_flight.items()):
             if ts - job.sent > REPLY_WITHIN_S * SECOND:
-                _log.warning("snapshot timed out instrument=%s", job.instrument.name)
+                name = job.instrument.name
+                self._reports.tell(name, "timeout", f"snapshot timed out instrument={name}")
                 del self._in_flight[request_id]
                 self._fail(job, ts)
-        for job in self._jobs.values():
-            if len(self._in_flight) >= _IN_FLIGHT:
+        free = _IN_FLIGHT - len(self._in_flight)
+        if free <= 0:
+            return
+        due = [job for job in self._jobs.values() if job.request is None and ts >= job.not_before]
+        for job in nsmallest(free, due, key=_Job.urgency):
+            request = self._calls.ask(self.call(job.instrument, self.levels), job.instrument.name, ts)
+            if request is None:
                 return
-            if job.request is not None or ts < job.not_before:
-                continue
-            call = self.call(job.instrument, self.levels)
-            if not self.budget.take(call.weight, ts):
-                return
-            job.request = self._next_id()
+            job.request = request.id
             job.sent = ts
-            self._in_flight[job.request] = job
+            self._in_flight[request.id] = job
             job.market.expect_snapshot()
-            requests.append(self.request(job.request, call))
+            requests.append(request)
 
     def size(self, levels: int) -> int:
         """Return how many levels a side the smallest snapshot with `levels` has, of at most as many as are wanted."""
@@ -170,28 +120,11 @@ class Snapshots:
         """Return the call for a snapshot of an instrument, of a size that there is."""
         return self._venue.snapshot(instrument, levels)
 
-    def request(self, request_id: int, call: Call) -> Request:
-        """Return the request that makes a call."""
-        return Request(request_id, "GET", self._rest + call.path, {})
-
-    def heed(
-        self, status: int, headers: Mapping[str, str], body: bytes, instrument: Instrument, ts: int
-    ) -> FastfeedError | None:
-        """Take what a reply says of the budget, and return what a status other than 200 means."""
-        self._read_used_weight(headers, ts)
-        if status == 200:
-            return None
-        error = self._venue.read_rest_error(status, headers, body, instrument.name, ts)
-        if isinstance(error, RateLimited):
-            self.budget.block(error.retry_after_s, ts)
-        return error
-
-    def reply(self, request_id: int, body: bytes, status: int, headers: Mapping[str, str], ts: int) -> bool:
-        """Take the reply to a request; False if it is none of ours (any more). Status 0: it could not be made."""
+    def reply(self, request_id: int, body: bytes, error: FastfeedError | None, ts: int) -> bool:
+        """Take the reply to a request; False if it is none of ours (any more)."""
         job = self._in_flight.pop(request_id, None)
         if job is None:
             return False
-        error = self.heed(status, headers, body, job.instrument, ts)
         if error is None:
             self._apply(job, body, ts)
         else:
@@ -208,6 +141,7 @@ class Snapshots:
             return
         if live:
             del self._jobs[job.instrument.name]
+            self._were_live.add(job.instrument.name)
         elif job.market.holding:
             _log.info("snapshot too old instrument=%s", job.instrument.name)
             self._fail(job, ts, keep=True)
@@ -216,7 +150,8 @@ class Snapshots:
             self._fail(job, ts)
 
     def _refuse(self, job: _Job, error: FastfeedError, ts: int) -> None:
-        _log.warning("snapshot failed instrument=%s error=%s", job.instrument.name, error)
+        name = job.instrument.name
+        self._reports.tell(name, type(error).__name__, f"snapshot failed instrument={name} error={error}")
         if error.recovery is Recovery.STOP:
             # The venue does not know the instrument: asking again soon only costs budget.
             job.failures = max(job.failures, 8)
@@ -229,12 +164,6 @@ class Snapshots:
             job.market.abandon_snapshot()
         job.not_before = ts + pause(job.failures, _RETRY, self._random)
         job.failures += 1
-
-    def _read_used_weight(self, headers: Mapping[str, str], ts: int) -> None:
-        wanted = (self._venue.USED_WEIGHT_HEADER or "").lower()
-        for key, value in headers.items():
-            if wanted and key.lower() == wanted and value.isdigit():
-                self.budget.correct(int(value), ts)
 
     @property
     def status(self) -> dict[str, Any]:

@@ -12,9 +12,11 @@ from random import Random
 
 from fastfeed.attempt import Attempt
 from fastfeed.books import Books
+from fastfeed.calls import Calls
 from fastfeed.instrument import Instrument, Status
 from fastfeed.link import Link
 from fastfeed.links import Endpoint, Links
+from fastfeed.places import Door
 from fastfeed.plan import Plan, Wish
 from fastfeed.reports import Reports
 from fastfeed.venues.spec import Channel, Options, Product, Venue, rows_for
@@ -51,6 +53,10 @@ class Subscriptions:
         next_id: Callable[[], int],
     ) -> None:
         self.books: dict[str, Books] = {}  # by product
+        #: of all calls
+        self.doors: list[Door] = []
+        #: all that were ever wanted, by instrument row and channel
+        self.rows: dict[tuple[int, str], Channel] = {}
         self._venue = venue
         self._hub = hub
         #: what is subscribed to unless others are named
@@ -184,10 +190,13 @@ class Subscriptions:
             self._by_symbol.pop(key, None)
             self._statuses.pop(instrument.name, None)
         if product.name not in self.books:
-            rest = self._endpoints[product.name].rest
-            self.books[product.name] = Books(
-                self._venue, product, rest, self._options, self.links, self._random, self._next_id
-            )
+            door = self._links.door(product)
+            if door not in self.doors:
+                self.doors.append(door)
+            calls = Calls(self._venue, self._endpoints[product.name].rest, door, self._next_id)
+            self.books[product.name] = Books(self._venue, product, calls, self._options, self.links, self._random)
+        for row in wish.rows:
+            self.rows[market.instrument, row.name] = row
         derived = before is not None and before.derives_bbo
         if wish.derives_bbo != derived:
             market.derives_bbo = wish.derives_bbo

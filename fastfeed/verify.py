@@ -1,22 +1,24 @@
 """Hold live books against fresh snapshots, where nothing in the stream shows that a message was lost.
 
 Two kinds of book need it. An unchained one (its deltas have no sequence that shows a hole) is compared every so often,
-and repaired. One whose subscription has not brought a message yet is looked at, less and less often while the market is
-as quiet as its stream: if the venue's book has moved on, the subscription is dead, though the venue took it. Sans-I/O;
-times are ns since the epoch.
+and repaired. One whose subscription has brought no message yet, or none for a while, is looked at, less and less often
+while the market is as quiet as its stream: if the venue's book has moved on, the subscription is dead, though the venue
+took it. Sans-I/O; times are ns since the epoch.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from random import Random
 from typing import NamedTuple
 
+from fastfeed.calls import REPLY_WITHIN_S, Calls, Request
+from fastfeed.errors import FastfeedError
 from fastfeed.instrument import Instrument
 from fastfeed.pause import SECOND
-from fastfeed.snapshots import HOLD_S, REPLY_WITHIN_S, Request, Snapshots
+from fastfeed.snapshots import HOLD_S, Snapshots
 from fastfeed_core.market import Market
 
 __all__ = ["FIRST_DELTA_S", "Silence", "Verifications"]
@@ -34,9 +36,9 @@ _RETRY_S = 5
 
 
 class Silence(NamedTuple):
-    """How to tell that a subscription brought nothing yet, and what to do if it should have."""
+    """How to tell that a subscription brings nothing, and what to do if it should have."""
 
-    lasts: Callable[[], bool]
+    messages: Callable[[], int | None]  # messages that it brought; None: its socket is gone
     dead: Callable[[int, bool], None]  # called with the time, and whether the venue's book is ahead of ours
 
 
@@ -45,6 +47,7 @@ class _Watch:
 
     __slots__ = (
         "began",
+        "behind_since",
         "body",
         "doubted",
         "due",
@@ -55,6 +58,7 @@ class _Watch:
         "market",
         "quiet",
         "request",
+        "seen",
         "silence",
         "since",
         "until",
@@ -68,7 +72,9 @@ class _Watch:
         self.market = market
         self.instrument = instrument
         self.silence = silence  # None: an unchained book
+        self.seen = None if silence is None else silence.messages()
         self.began = market.sequence
+        self.behind_since: int | None = None  # another connection has moved the book on since
         self.due = due
         self.held_since: int | None = None  # of an unchained book: copies of its deltas are held for the snapshot
         self.doubted = False  # something was lost since the snapshot was asked for
@@ -95,16 +101,19 @@ class Verifications:
 
     Parameters
     ----------
-    snapshots : of the product: their budget is shared, and they go first
+    snapshots : of the product: they go first
+    calls : of the product
     every_s : how often an unchained book is verified
+    stale_s : for how long a stream brings nothing before the venue is asked; 0: only before its first message
     """
 
-    def __init__(self, snapshots: Snapshots, every_s: float, random: Random, next_id: Callable[[], int]) -> None:
+    def __init__(self, snapshots: Snapshots, calls: Calls, every_s: float, stale_s: float, random: Random) -> None:
         self._snapshots = snapshots
+        self._calls = calls
         self._every = int(every_s * SECOND)
+        self._stale = int(stale_s * SECOND)
         self._look_levels = snapshots.size(_LOOK_LEVELS)
         self._random = random
-        self._next_id = next_id
         self._watches: dict[tuple[str, int], _Watch] = {}
         self._in_flight: dict[int, _Watch] = {}
 
@@ -148,26 +157,27 @@ class Verifications:
     def advance(self, ts: int, requests: deque[Request]) -> None:
         """Append the requests that are due to `requests`."""
         due: list[_Watch] = []
-        for key, watch in list(self._watches.items()):
-            if watch.silence is not None and not watch.silence.lasts():
-                self._drop(key)
-            elif watch.request is not None:
+        busy = self._snapshots.busy(ts)
+        for watch in list(self._watches.values()):
+            if watch.silence is not None and self._has_spoken(watch, watch.silence, ts):
+                continue
+            if watch.request is not None:
                 if ts - watch.since > REPLY_WITHIN_S * SECOND:
                     self._again(watch, ts)
             elif watch.body is not None:
                 self._compare(watch, watch.body, ts, ts >= watch.until)
             elif not watch.market.live:
                 continue
-            elif watch.quiet and watch.began != watch.market.sequence:
-                watch.quiet = 0  # another connection moved the book on, and this one has a moment to follow
-                watch.due = min(watch.due, ts + FIRST_DELTA_S * SECOND)
-            elif ts < watch.step_due() or self._snapshots.busy(ts):
+            elif watch.silence is not None and self._is_behind(watch, ts):
+                if watch.behind_since is None:
+                    watch.behind_since = ts  # this one has a moment to follow
+                elif ts - watch.behind_since >= FIRST_DELTA_S * SECOND:
+                    self._end(watch, watch.silence, ts, False)
+            elif ts < watch.step_due() or busy:
                 continue
             elif watch.silence is None and watch.held_since is None:
                 if watch.market.begin_verifying():
                     watch.held_since = ts
-            elif watch.silence is not None and watch.began != watch.market.sequence and watch.began is not None:
-                self._end(watch, watch.silence, ts, False)  # another connection moved the book on
             else:
                 due.append(watch)
         # Whoever waits longest goes first: where the budget is too small for all, each has its turn.
@@ -175,28 +185,45 @@ class Verifications:
             if len(self._in_flight) >= _IN_FLIGHT or not self._ask(watch, ts, requests):
                 return
 
+    def _has_spoken(self, watch: _Watch, silence: Silence, ts: int) -> bool:
+        """Return whether a stream is none to look at now: it moved, or its socket is gone."""
+        idle = watch.request is None and watch.body is None and watch.behind_since is None and not watch.quiet
+        if idle and ts < watch.due:
+            return False  # what is not due need not be counted
+        count = silence.messages()
+        if count == watch.seen:
+            return False
+        self._drop(watch.key)
+        if count is not None and self._stale:
+            self._watches[watch.key] = _Watch(watch.key, watch.market, watch.instrument, ts + self._stale, silence)
+        return True
+
+    def _is_behind(self, watch: _Watch, ts: int) -> bool:
+        """Return whether another connection moved the book on while this one brought nothing."""
+        is_looked_at = watch.quiet or watch.behind_since is not None or ts >= watch.due
+        return bool(is_looked_at) and watch.began is not None and watch.began != watch.market.sequence
+
     def _ask(self, watch: _Watch, ts: int, requests: deque[Request]) -> bool:
         """Ask for a snapshot if there is budget for it."""
         is_small = watch.silence is not None and not watch.whole
         levels = self._look_levels if is_small else self._snapshots.levels
-        call = self._snapshots.call(watch.instrument, levels)
-        if not self._snapshots.budget.take(call.weight, ts, _SHARE):
+        request = self._calls.ask(self._snapshots.call(watch.instrument, levels), watch.instrument.name, ts, _SHARE)
+        if request is None:
             return False
         watch.began = watch.market.sequence
         watch.levels = levels
-        watch.request = self._next_id()
+        watch.request = request.id
         watch.since = ts
-        self._in_flight[watch.request] = watch
-        requests.append(self._snapshots.request(watch.request, call))
+        self._in_flight[request.id] = watch
+        requests.append(request)
         return True
 
-    def reply(self, request_id: int, body: bytes, status: int, headers: Mapping[str, str], ts: int) -> bool:
+    def reply(self, request_id: int, body: bytes, error: FastfeedError | None, ts: int) -> bool:
         """Take the reply to a request; False if it is none of ours (any more)."""
         watch = self._in_flight.pop(request_id, None)
         if watch is None:
             return False
         watch.request = None
-        error = self._snapshots.heed(status, headers, body, watch.instrument, ts)
         if error is not None:
             _log.warning("verification failed instrument=%s error=%s", watch.instrument.name, error)
             self._again(watch, ts)
@@ -237,7 +264,7 @@ class Verifications:
             self._again(watch, ts, self._every / SECOND)
 
     def _look(self, watch: _Watch, silence: Silence, body: bytes, ts: int, final: bool) -> None:
-        """A book without a single delta: has the venue's moved on?"""
+        """A book without a delta: has the venue's moved on?"""
         found = watch.market.compare(self._snapshots.decoder, body, watch.levels)
         if found != "other":
             # The market is as quiet as its stream. A small snapshot that is later says nothing of what is below it.
@@ -250,6 +277,6 @@ class Verifications:
             self._end(watch, silence, ts, True)
 
     def _end(self, watch: _Watch, silence: Silence, ts: int, behind: bool) -> None:
-        _log.warning("no data after a subscription instrument=%s", watch.instrument.name)
+        _log.warning("no data from a subscription instrument=%s", watch.instrument.name)
         self._drop(watch.key)
         silence.dead(ts, behind)

@@ -301,6 +301,12 @@ cdef class BusMap:
         """Return the index of the status word of each instrument: all else of a row stays as it is."""
         return bytes([self.row(<uint32_t>i).status for i in range(self.instrument_count())])
 
+    def instrument_health(self, uint32_t index):
+        """Return an instrument's health and the reason, as indices of their words."""
+        if index >= self.instrument_count():
+            raise IndexError(f"no such instrument: {index} of {self.instrument_count()}")
+        return self.row(index).health, self.row(index).health_reason
+
     def instrument_counters(self, uint32_t index):
         """Return the counters of an instrument as a dict."""
         cdef const InstrumentRow* r
@@ -340,7 +346,10 @@ cdef class BusMap:
                 "disconnects": r.disconnects, "frames": r.frames, "bytes": r.bytes, "controls": r.controls,
                 "malformed": r.malformed, "unrouted": r.unrouted, "fallbacks": r.fallbacks,
                 "last_recv": r.last_recv, "wins": r.wins, "losses": r.losses, "leads": r.leads,
-                "lead_sum": r.lead_sum, "lead_max": r.lead_max, **_latency(<const LatencyHead*>(r + 1)),
+                "lead_sum": r.lead_sum, "lead_max": r.lead_max,
+                "round_trip": r.round_trip, "round_trip_max": r.round_trip_max,
+                "health": (r.health, r.health_reason), "venue_health": (r.venue_health, r.venue_reason),
+                **_latency(<const LatencyHead*>(r + 1)),
             })
         return out
 

@@ -376,10 +376,35 @@ cdef class BusWriter:
         return index
 
     def status(self, int instrument, int connection, int scope, int state, int reason, int64_t ts,
-               uint8_t instrument_status=0):
+               uint8_t instrument_status=0, uint8_t health=0):
         """Publish a status event; -1 for no instrument or no connection."""
         publish_status(&self.publisher, <uint32_t>instrument, <unsigned short>connection, <ScopeCode>scope,
-                       <State>state, <Reason>reason, ABSENT, ABSENT, instrument_status, ts)
+                       <State>state, <Reason>reason, ABSENT, ABSENT, instrument_status, ts, health)
+
+    def instrument_health(self, uint32_t instrument, uint8_t health, uint8_t reason):
+        """Change what an instrument's row says of its health."""
+        if instrument >= self.publisher.live.instruments:
+            raise IndexError(f"no such instrument: {instrument} of {self.publisher.live.instruments}")
+        self.publisher.rows[instrument].health = health
+        self.publisher.rows[instrument].health_reason = reason
+
+    def connection_health(self, int connection, uint8_t health, uint8_t reason):
+        """Change what a connection's row says of its health."""
+        cdef ConnectionRow* row = self.connection_row(connection)
+        row.health = health
+        row.health_reason = reason
+
+    def venue_health(self, int connection, uint8_t health, uint8_t reason):
+        """Change what a connection's row says of its feed's health."""
+        cdef ConnectionRow* row = self.connection_row(connection)
+        row.venue_health = health
+        row.venue_reason = reason
+
+    def round_trip(self, int connection, int64_t ns):
+        """A ping was answered after so long."""
+        cdef ConnectionRow* row = self.connection_row(connection)
+        row.round_trip = ns
+        row.round_trip_max = max(row.round_trip_max, ns)
 
     def instrument_status(self, uint32_t instrument, uint8_t status):
         """Change the status in an instrument's row: index of the status words."""

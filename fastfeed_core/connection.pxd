@@ -35,6 +35,7 @@ cdef class Connection:
     cdef readonly Hub hub
     cdef readonly int id
     cdef readonly bint closed
+    cdef public int64_t last_pong       # when a ping was answered by the WebSocket protocol, ns since the epoch; or 0
     cdef readonly list controls
     cdef readonly list malformed
     cdef object _decoder

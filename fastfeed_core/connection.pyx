@@ -307,6 +307,12 @@ cdef class Connection:
         """When the last socket read was, ns since the epoch."""
         return self.receiver.row.last_recv
 
+    def hear(self, int64_t ts, bint is_pong):
+        """A ping or pong of the WebSocket protocol came: a sign of life."""
+        self.receiver.row.last_recv = ts
+        if is_pong:
+            self.last_pong = ts
+
     cdef int receive_raw(self, const char* p, Py_ssize_t size, int64_t ts_recv) except -1:
         """Take one frame: 1 if the protocol has to look at something, else 0."""
         cdef Outcome outcome = receive_frame(&self.receiver, p, size, ts_recv)

@@ -79,6 +79,7 @@ cdef class Status(Event):
     cdef readonly object expected
     cdef readonly object received
     cdef readonly object instrument_status
+    cdef readonly str health
 
 cdef Event make_event(const Head* head)
 cdef Status make_status_event(const StatusRecord* record)

@@ -8,6 +8,7 @@ STATES: tuple[str, ...]
 SCOPES: tuple[str, ...]
 REASONS: tuple[str, ...]
 INSTRUMENT_STATUSES: tuple[str, ...]
+HEALTHS: tuple[str | None, ...]
 
 class _Position(NamedTuple):
     generation: int
@@ -217,7 +218,7 @@ class Status(Event):
     @property
     def kind(self) -> Literal["status"]: ...
     @property
-    def scope(self) -> Literal["instrument", "connection", "bus"]: ...
+    def scope(self) -> Literal["instrument", "connection", "bus", "venue"]: ...
     @property
     def state(self) -> Literal["syncing", "live", "stale"]: ...
     @property
@@ -228,6 +229,8 @@ class Status(Event):
     def received(self) -> int | None: ...
     @property
     def instrument_status(self) -> str | None: ...
+    @property
+    def health(self) -> Literal["ok", "degraded", "down"] | None: ...
 
 def make_status(
     *,

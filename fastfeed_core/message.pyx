@@ -35,10 +35,12 @@ KINDS = {
     "ticker": KIND_TICKER, "bar": KIND_BAR, "liquidation": KIND_LIQUIDATION,
 }
 STATES = ("syncing", "live", "stale")
-SCOPES = ("instrument", "connection", "bus")
+SCOPES = ("instrument", "connection", "bus", "venue")
 REASONS = ("", "subscribed", "snapshot", "gap", "disconnected", "malformed", "buffer full", "stopped", "connected",
            "refused", "instrument", "venue reset", "restarted", "no data", "repaired", "crossed", "lapped",
-           "unsubscribed", "requested")
+           "unsubscribed", "requested", "quiet", "stalled", "syncing", "unreachable", "limited")
+#: None: an event does not speak of health, or nothing is known yet
+HEALTHS = (None, "ok", "degraded", "down")
 #: words for the state of trading; rows and records hold the index: append only
 INSTRUMENT_STATUSES = ("unknown", "trading", "cancel_only", "halted", "pending", "closed")
 
@@ -529,11 +531,14 @@ cdef class BookTop(Event):
 
 @cython.no_gc
 cdef class Status(Event):
-    """A change of state of an instrument's book, of a connection or of the bus, and its reason."""
+    """A change of state of an instrument's book, of a connection or of the bus, and its reason.
+
+    `health` is None, or the event is about that: ok, degraded or down, of an instrument, a connection or a venue.
+    """
 
     def _fields(self):
         return {"scope": self.scope, "state": self.state, "reason": self.reason, "expected": self.expected,
-                "received": self.received, "instrument_status": self.instrument_status}
+                "received": self.received, "instrument_status": self.instrument_status, "health": self.health}
 
 
 cdef Event make_event(const Head* head):
@@ -596,6 +601,7 @@ cdef Status make_status_event(const StatusRecord* record):
     event.reason = _word(REASONS, record.reason)
     event.expected = _optional(record.expected)
     event.received = _optional(record.received)
+    event.health = _word(HEALTHS, record.health)
     if record.reason == REASON_INSTRUMENT:
         event.instrument_status = _word(INSTRUMENT_STATUSES, record.instrument_status)
     return event

@@ -69,7 +69,7 @@ cdef void publish_levels(Publisher* bus, Publication* pub, uint16_t connection, 
                          int64_t ts_recv, int64_t ts_publish) noexcept nogil
 cdef void publish_status(Publisher* bus, uint32_t instrument, uint16_t connection, ScopeCode scope, State state,
                          Reason reason, int64_t expected, int64_t received, uint8_t instrument_status,
-                         int64_t ts) noexcept nogil
+                         int64_t ts, uint8_t health=*) noexcept nogil
 cdef void publisher_prepare(Publisher* bus, Publication* pub) noexcept nogil
 cdef void publisher_forget(Publisher* bus, Publication* pub) noexcept nogil
 cdef void publisher_touch(Publisher* bus, Publication* pub) noexcept nogil

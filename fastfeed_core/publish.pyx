@@ -205,7 +205,7 @@ cdef void publish_levels(Publisher* bus, Publication* pub, uint16_t connection, 
 
 cdef void publish_status(Publisher* bus, uint32_t instrument, uint16_t connection, ScopeCode scope, State state,
                          Reason reason, int64_t expected, int64_t received, uint8_t instrument_status,
-                         int64_t ts) noexcept nogil:
+                         int64_t ts, uint8_t health=0) noexcept nogil:
     cdef StatusRecord* record = <StatusRecord*>ff_ring_claim(&bus.ring, sizeof(StatusRecord))
     record.head.instrument = instrument
     record.head.connection = connection
@@ -219,6 +219,7 @@ cdef void publish_status(Publisher* bus, uint32_t instrument, uint16_t connectio
     record.state = state
     record.reason = reason
     record.instrument_status = instrument_status
+    record.health = health
     memset(record._padding, 0, sizeof(record._padding))
     record.expected = expected
     record.received = received

@@ -76,11 +76,32 @@ cpdef enum Reason:
     REASON_UNSUBSCRIBED = 17
     #: the book was dropped at a word, to be asked for anew
     REASON_REQUESTED = 18
+    #: of health: no frame for half of the time after which a connection is given up
+    REASON_QUIET = 19
+    #: of health: a stream stands still though its venue lives, and more than its market does
+    REASON_STALLED = 20
+    #: of health: a book is not in step for longer than it takes
+    REASON_SYNCING = 21
+    #: of health: a host does not answer, and is tried by single probes
+    REASON_UNREACHABLE = 22
+    #: of health: the venue asked for a pause of calls
+    REASON_LIMITED = 23
 
 cpdef enum ScopeCode:
     SCOPE_INSTRUMENT = 0
     SCOPE_CONNECTION = 1
     SCOPE_BUS = 2
+    #: of health: all of a feed; the connection is its first
+    SCOPE_VENUE = 3
+
+cpdef enum Health:
+    #: nothing is said of it, or nothing is known yet
+    HEALTH_NONE = 0
+    HEALTH_OK = 1
+    #: something is late, missing or about to be
+    HEALTH_DEGRADED = 2
+    #: nothing comes
+    HEALTH_DOWN = 3
 
 cdef struct Head:
     uint64_t stamp              #: commit word of the ring
@@ -167,7 +188,8 @@ cdef struct StatusRecord:
     uint8_t state               #: see State
     uint8_t reason              #: see Reason
     uint8_t instrument_status   #: with the reason `instrument`: index of the status words
-    uint8_t[4] _padding
+    uint8_t health              #: see Health
+    uint8_t[3] _padding
     int64_t expected            #: a gap: the sequence that should have come before; absent otherwise
     int64_t received            #: a gap: the one that came
 
@@ -241,8 +263,10 @@ cdef struct InstrumentRow:
     uint8_t inverse             #: 1: settled in the base
     uint8_t chained             #: 1: a lost delta is seen at the next one
     uint8_t has_book            #: 1: a book is kept for it
+    uint8_t health              #: see Health
+    uint16_t status             #: index of the status words
+    uint8_t health_reason       #: see Reason
     uint8_t _padding
-    uint32_t status             #: index of the status words
     #: counters, by the feed alone
     int64_t deltas              #: published
     int64_t snapshots           #: published
@@ -281,6 +305,13 @@ cdef struct ConnectionRow:
     int64_t leads               #: ... that it brought first and another one later
     int64_t lead_sum            #: ns by which it was first, of all of those together
     int64_t lead_max            #: ns
+    int64_t round_trip          #: ns from the last ping that was answered to its answer, 0 before the first
+    int64_t round_trip_max      #: ns
+    uint8_t health              #: see Health
+    uint8_t health_reason       #: see Reason
+    uint8_t venue_health        #: of the feed that it belongs to
+    uint8_t venue_reason
+    uint8_t[44] _padding
 
 #: latencies of a connection (behind its row) or of an instrument, in ns; behind it HISTOGRAM_SIZE counts (int64) of
 #: socket read to ring, then as many of venue to socket read. A difference of two clocks below 0 is counted as 0

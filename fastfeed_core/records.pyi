@@ -47,11 +47,23 @@ class Reason(IntEnum):
     REASON_LAPPED = 16
     REASON_UNSUBSCRIBED = 17
     REASON_REQUESTED = 18
+    REASON_QUIET = 19
+    REASON_STALLED = 20
+    REASON_SYNCING = 21
+    REASON_UNREACHABLE = 22
+    REASON_LIMITED = 23
 
 class ScopeCode(IntEnum):
     SCOPE_INSTRUMENT = 0
     SCOPE_CONNECTION = 1
     SCOPE_BUS = 2
+    SCOPE_VENUE = 3
+
+class Health(IntEnum):
+    HEALTH_NONE = 0
+    HEALTH_OK = 1
+    HEALTH_DEGRADED = 2
+    HEALTH_DOWN = 3
 
 def description() -> str: ...
 def difference(found: str) -> tuple[str, str, str] | None: ...

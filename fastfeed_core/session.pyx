@@ -66,7 +66,9 @@ cdef class Session(WSListener):
         elif frame.msg_type == WSMsgType.CLOSE:
             transport.send_close(frame.get_close_code())
             transport.disconnect()
-        elif frame.msg_type != WSMsgType.PONG:
+        elif frame.msg_type == WSMsgType.PONG:
+            connection.last_pong = self._ts_recv
+        else:
             attend = self._receive_part(frame)
         if frame.last_in_buffer:
             self._in_read = False

@@ -221,4 +221,8 @@ class Talk:
 
     def reasons(self) -> list[str]:
         """Reasons of all changes of the book's state so far."""
-        return [each.reason for each in self.events if each.kind == "status" and each.scope == "instrument"]
+        return [
+            each.reason
+            for each in self.events
+            if each.kind == "status" and each.scope == "instrument" and each.health is None
+        ]

@@ -7,7 +7,7 @@ from typing import Any
 import fastfeed
 from fastfeed import venues
 from fastfeed.sim import Close, FaultPlan, Frame, Knobs, Ping, Simulator
-from fastfeed.sim.frames import Abort
+from fastfeed.sim.frames import Abort, Pong
 from fastfeed.venues.spec import Product
 
 START = 1_785_000_000_000_000_000
@@ -73,6 +73,9 @@ class Rig:
                     break  # given up: nothing more is read from it
                 if isinstance(output, Ping):
                     client.pong(output.payload)  # as the session does
+                    self._take(self.feed.heard(key, now))
+                elif isinstance(output, Pong):
+                    self._take(self.feed.heard(key, now, True))
                 elif isinstance(output, Frame) and key in self.clients:
                     self._take(self.feed.receive(output.payload, now, key))
                     self._exchange(now)
@@ -114,7 +117,7 @@ class Rig:
     def _take(self, events: list[Any]) -> None:
         self.events += events
         for event in events:
-            if event.kind == "status" and event.name is not None:
+            if event.kind == "status" and event.name is not None and event.health is None:
                 self.states[event.name].append(event.state if event.state == "live" else event.reason)
         for name in {event.name for event in events if event.kind in ("delta", "snapshot", "status")} - {None}:
             self._check(name)

@@ -20,7 +20,8 @@ FLOORS = {
     "errors": 0, "include": 0, "instrument": 0, "pause": 0, "waiting": 0, "proxies": 1,
     "rows": 1, "config": 2, "venues": 2, "reader": 2, "book": 2, "bus": 2, "best": 2, "credentials": 2, "inventory": 2,
     "control": 2, "snapshots": 3, "requests": 3, "link": 3, "attempt": 3, "lifecycle": 3, "breaker": 3, "places": 3,
-    "reports": 3, "resubscribe": 3, "verify": 3, "books": 3, "plan": 3, "links": 3, "subscriptions": 3,
+    "reports": 3, "resubscribe": 3, "verify": 3, "books": 3, "plan": 3, "budget": 3, "calls": 3, "health": 3,
+    "streams": 3, "links": 3, "subscriptions": 3,
     "protocol": 4, "markets": 4, "offline": 5, "engine": 5, "sim": 5, "cli": 6, "__main__": 7,
 }  # fmt: skip
 

@@ -278,7 +278,7 @@ def test_a_subscription_whose_first_delta_comes_late_is_none_without_data(monkey
     (request,) = talk.requested()
     talk.reply(request, 50)
     talk.stream("delta", prev=10, last=50, bids=[(99, 1)])
-    talk.wait(60)
+    talk.wait(25)
     assert talk.live
     assert talk.requested() == []
     assert talk.sent() == []

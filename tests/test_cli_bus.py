@@ -20,7 +20,7 @@ OF_KIND = {
     "trade": {"price", "size", "side", "trade_id"},
     "delta": {"bids", "asks", "prev_sequence"},
     "snapshot": {"bids", "asks", "prev_sequence"},
-    "status": {"scope", "state", "reason", "expected", "received", "instrument_status"},
+    "status": {"scope", "state", "reason", "expected", "received", "instrument_status", "health"},
 }
 
 
@@ -244,6 +244,7 @@ def test_status_for_people_names_all_instruments(environment, bus):
     assert (counters.count("binance:"), latencies.count("binance:")) == (9, 9)
     assert connections.startswith("label ")
     assert re.search(r"^memory: [0-9.]+ MiB, no huge pages; [0-9]+ wake-ups of readers$", out, re.MULTILINE)
+    assert re.search(r"^venue binance: (starting|ok)$", out, re.MULTILINE)
     assert re.search(r"^binance spot .* connected .*$", out, re.MULTILINE)
 
 

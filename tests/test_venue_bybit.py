@@ -4,6 +4,7 @@ import asyncio
 import json
 from dataclasses import replace
 from decimal import Decimal
+from random import Random
 
 import aiohttp
 import pytest
@@ -15,6 +16,7 @@ from fastfeed.config import Endpoints, Feed
 from fastfeed.engine.listing import list_instruments
 from fastfeed.errors import MalformedReply, RateLimited, RequestRefused, VenueDown
 from fastfeed.instrument import instruments
+from fastfeed.places import Places
 from fastfeed.sim import Knobs, Simulator
 from fastfeed.venues import bybit
 from fastfeed.venues.bybit import INVERSE, LINEAR, OPTION, SPOT
@@ -320,7 +322,7 @@ def test_a_listing_is_asked_for_again_when_the_venue_says_too_many_visits():
         ):
             places = sim.endpoints["bybit"]
             feed = Feed(venue="bybit", instruments=("*",), channels=("book",), endpoints=Endpoints(rest=places["rest"]))
-            return await list_instruments(feed, "feed[0]", http, None)
+            return await list_instruments(feed, "feed[0]", http, None, Places(Random(0), None))
 
     found = asyncio.run(asyncio.wait_for(main(), 60))
     assert len(found) == 8

@@ -260,10 +260,10 @@ def test_other_speeds_are_forms_of_the_book():
          Refusal(request_id=0, code=11051, reason="maintenance")),
         ('{"error":{"message":"bad_request","data":"invalid json","code":11050}}',
          Refusal(code=11050, reason="bad_request: invalid json")),
-        ('{"method":"heartbeat","params":{"type":"heartbeat"}}', Pong()),
+        ('{"method":"heartbeat","params":{"type":"heartbeat"}}', Pong(False)),
         ('{"method":"heartbeat","params":{"type":"test_request"}}', Answer(deribit.encode_ping(DERIBIT))),
         ('{"method":"subscription","params":{"channel":"platform_state","data":{"price_index":"x","locked":true}}}',
-         Pong()),
+         Pong(False)),
         ('{"method":"subscription","params":{"channel":"platform_state","data":{"maintenance":true}}}', Shutdown()),
         ('{"method":"subscription","params":{"channel":"instrument.state.any.any","data":{"timestamp":1,'
          '"state":"settlement","instrument_name":"BTC-PERPETUAL"}}}', InstrumentStatus("BTC-PERPETUAL", "halted")),

@@ -5,6 +5,7 @@ import json
 import logging
 from collections import Counter
 from decimal import Decimal
+from random import Random
 from types import SimpleNamespace
 
 import aiohttp
@@ -15,6 +16,7 @@ import fastfeed
 from fastfeed.engine.listing import list_instruments
 from fastfeed.errors import MalformedReply, RateLimited, RequestRefused, VenueDown
 from fastfeed.instrument import instruments
+from fastfeed.places import Places
 from fastfeed.sim import Frame, Knobs, Simulator
 from fastfeed.venues import krakenfutures
 from fastfeed.venues.krakenfutures import PRODUCT
@@ -214,7 +216,7 @@ def test_liquidations_come_with_the_trades():
 @pytest.mark.parametrize(
     ("text", "controls"),
     [
-        ('{"event":"info","version":1}', [Pong()]),
+        ('{"event":"info","version":1}', [Pong(False)]),
         ('{"event":"subscribed","feed":"book","product_ids":["PI_XBTUSD"]}', [Ack(topics=("book:PI_XBTUSD",))]),
         (
             '{"event":"unsubscribed","feed":"book","product_ids":["PI_XBTUSD","pf_xbtusd"]}',
@@ -225,7 +227,7 @@ def test_liquidations_come_with_the_trades():
             [Refusal(reason="subscribed_failed", topics=("trade:PI_X",))],
         ),
         ('{"event":"error","message":"Invalid product id"}', [Refusal(reason="Invalid product id")]),
-        ('{"event":"alert","message":"Already subscribed to feed, re-requesting"}', [Pong()]),
+        ('{"event":"alert","message":"Already subscribed to feed, re-requesting"}', [Pong(False)]),
         ('{"event":"alert","message":"Not subscribed to feed"}', [Refusal(reason="Not subscribed to feed")]),
         ('{"event":"alert","message":"rate_limited"}', [Unknown('{"event":"alert","message":"rate_limited"}')]),
         ('{"event":"subscribed"}', [Unknown('{"event":"subscribed"}')]),
@@ -265,7 +267,7 @@ def test_a_listing_that_is_refused_with_status_200_is_asked_for_again(monkeypatc
             feed = SimpleNamespace(
                 venue="krakenfutures", products=[PRODUCT], instruments=["*/USD:USD"], rest=lambda product: rest
             )
-            return await list_instruments(feed, "feed[0]", http, None), sim.faults.counts
+            return await list_instruments(feed, "feed[0]", http, None, Places(Random(0), None)), sim.faults.counts
 
     found, counts = asyncio.run(run())
     assert len(found) == 4

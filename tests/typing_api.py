@@ -11,7 +11,7 @@ import numpy as np
 
 import fastfeed
 from fastfeed.attempt import Connection
-from fastfeed.snapshots import Request
+from fastfeed.calls import Request
 from fastfeed_core.message import Bbo, Levels, Status, Trade
 
 

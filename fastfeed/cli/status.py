@@ -15,10 +15,15 @@ from fastfeed.inventory import health, list_buses
 from fastfeed_core.attach import BusMap
 from fastfeed_core.counters import Histogram
 from fastfeed_core.files import folder
+from fastfeed_core.message import HEALTHS, REASONS
 from fastfeed_core.room import in_units
 
 __all__ = ["add_arguments", "describe", "main"]
 
+_OWN_WORDS = (
+    "latency", "venue_latency", "venue_ahead", "venue_min", "connected", "health", "venue_health",
+    "round_trip", "round_trip_max",
+)  # fmt: skip
 _PERCENTILES = (50.0, 99.0, 99.9)
 _LATENCIES = {"latency": "socket_to_ring_us", "venue_latency": "venue_to_socket_us"}
 
@@ -50,18 +55,34 @@ def describe(bus: Bus, hdr: bool = False) -> dict[str, Any]:
     for index, instrument in enumerate(instruments[: bus_map.count]):
         has_book = bus_map.instrument(index)["has_book"]
         state = bus.book(instrument.name).state.name.lower() if has_book else None
+        told = _health(bus_map.instrument_health(index))
         counters = bus_map.instrument_counters(index)
         latencies = _latencies(bus_map.instrument_latency(index), hdr)
-        rows.append({"name": instrument.name, "state": state, **counters, **latencies})
+        rows.append({"name": instrument.name, "state": state, **told, **counters, **latencies})
     return {
         **_head(bus.name, bus_map),
         "ring": {"size": bus_map.ring_capacity, "position": bus_map.tail, "records": bus_map.record_count},
         "memory": {"allocated": bus_map.allocated, "huge_pages": bus_map.huge_bytes},
         "wakes": bus_map.wakes,
         "instruments": rows,
+        "venues": _venues(bus_map),
         "connections": [_connection(each, hdr) for each in bus_map.connections()],
         "readers": [_reader(each, hdr) for each in (bus_map.readers() if hasattr(bus_map, "readers") else [])],
     }
+
+
+def _health(told: tuple[int, int]) -> dict[str, str | None]:
+    """Health and its reason in words; None as long as nothing is known, or where there is no reason."""
+    return {"health": HEALTHS[told[0]], "health_reason": REASONS[told[1]] or None}
+
+
+def _venues(bus_map: BusMap) -> list[dict[str, Any]]:
+    """What the feeds say of themselves: the worst of those of one venue."""
+    worst: dict[str, tuple[int, int]] = {}
+    for row in bus_map.connections():
+        name = row["label"].partition(" ")[0]
+        worst[name] = max(worst.get(name, (0, 0)), row["venue_health"])
+    return [{"name": name, **_health(told)} for name, told in worst.items()]
 
 
 def _head(name: str, bus_map: BusMap) -> dict[str, Any]:
@@ -76,8 +97,11 @@ def _head(name: str, bus_map: BusMap) -> dict[str, Any]:
 
 
 def _connection(row: dict[str, Any], hdr: bool) -> dict[str, Any]:
-    found = {key: value for key, value in row.items() if "latency" not in key and "venue_" not in key}
-    return {**found, "connected": bool(row["connected"]), **_latencies(row, hdr)}
+    found = {key: value for key, value in row.items() if key not in _OWN_WORDS}
+    found["connected"] = bool(row["connected"])
+    found |= _health(row["health"])
+    found |= {f"{key}_ms": row[key] / 1e6 if row[key] else None for key in ("round_trip", "round_trip_max")}
+    return {**found, **_latencies(row, hdr)}
 
 
 def _reader(row: dict[str, Any], hdr: bool) -> dict[str, Any]:
@@ -152,6 +176,9 @@ def _lines(found: dict[str, Any]) -> str:
         f"ring: {ring['size']} bytes, position {ring['position']}, {ring['records']} records",
         f"memory: {in_units(memory['allocated'])}, {huge}; {found['wakes']} wake-ups of readers",
     ]
+    for each in found["venues"]:
+        reason = f" ({each['health_reason']})" if each["health_reason"] else ""
+        lines.append(f"venue {each['name']}: {each['health'] or 'starting'}{reason}")
     for key, empty in (("instruments", "no instruments yet"), ("connections", "no connections yet")):
         lines += ["", *(_counter_table(found[key]) or [empty])]
     lines += ["", *_latency_table(found["connections"], found["instruments"])]
@@ -167,7 +194,7 @@ def _counter_table(rows: list[dict[str, Any]]) -> list[str]:
     columns = [
         column
         for column in told[0]
-        if column in ("name", "label", "state", "connects", "gaps")
+        if column in ("name", "label", "state", "health", "connects", "gaps")
         or any(row[column] not in ("0", "-") for row in told)
     ]
     heads = tuple(column.replace("_", " ") for column in columns)
@@ -178,9 +205,10 @@ def _flat(row: dict[str, Any]) -> dict[str, str]:
     flat = {}
     if "label" in row:  # a connection
         flat = {"label": row["label"], "state": "connected" if row["connected"] else "closed"}
+        row = {"health": row["health"], **row}
     for key, value in row.items():
         if key not in ("label", "id", "connected", "last_recv", *_LATENCIES.values()):
-            flat[key] = "-" if value is None else str(value)
+            flat[key] = "-" if value is None else f"{value:.1f}" if isinstance(value, float) else str(value)
     return flat
 
 

@@ -288,7 +288,11 @@ class Changes:
     async def _listings(self, feeds: Iterable[tuple[Feed, Network]]) -> list[list[Instrument]]:
         try:
             async with asyncio.timeout(_LISTING_S):
-                return list(await asyncio.gather(*(fetch_listing(feed, network) for feed, network in feeds)))
+                return list(
+                    await asyncio.gather(
+                        *(fetch_listing(feed, network, self._engine.places) for feed, network in feeds)
+                    )
+                )
         except TimeoutError:
             raise ConfigError("", f"the venue's listing within {_LISTING_S:g} s", "none") from None
 

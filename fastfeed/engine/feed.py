@@ -127,14 +127,18 @@ class Engine:
         self._hub = Hub(writer)
         self._markets = Markets(self._hub)
         self._random = Random()
-        self._places = Places(self._random, config.reconnect.connects_per_s)
+        #: what feeds of a venue share
+        self.places = Places(self._random, config.reconnect.connects_per_s)
         self._attending = False
 
     async def start(self, ways: Sequence[Way]) -> None:
         """List the instruments, make their markets, and let the protocols begin."""
         feeds = self.config.feeds
         chosen = await asyncio.gather(
-            *(list_instruments(feed, f"feed[{index}]", ways[index].network) for index, feed in enumerate(feeds))
+            *(
+                list_instruments(feed, f"feed[{index}]", ways[index].network, self.places)
+                for index, feed in enumerate(feeds)
+            )
         )
         refuse_overlap(feeds, chosen)
         running = []
@@ -169,7 +173,7 @@ class Engine:
             reconnect=self.config.reconnect,
             credentials=way.login,
             random=self._random,
-            places=self._places,
+            places=self.places,
         )
         return Running(feed, Shell(protocol, self._attend, self._writer.flush, way.network), way.network)
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastfeed.attempt import Connection
+from fastfeed.calls import Request
 from fastfeed.engine.network import Network, Reply, Unreachable
 from fastfeed.protocol import Protocol
-from fastfeed.snapshots import Request
 from fastfeed_core.session import Session
 
 __all__ = ["Shell"]

@@ -310,6 +310,7 @@ _TOO_MANY_REQUESTS = -1003
 
 # rest-api.md, IP Limits: bans last 2 minutes at least; budgets are per calendar minute
 _PAUSE_S = {418: 120.0, 429: 60.0, 403: 300.0}
+_BANNED = frozenset({418, 403})  # of the address
 
 
 def read_rest_error(
@@ -318,7 +319,7 @@ def read_rest_error(
     # rest-api.md, HTTP Return Codes: 403 firewall, 418 banned, 429 over the limit, 5xx the venue's fault
     code, reason = _read_error(body)
     if status in _PAUSE_S or code == _TOO_MANY_REQUESTS:
-        return RateLimited(ID, instrument, _pause(status, headers, reason, ts))
+        return RateLimited(ID, instrument, _pause(status, headers, reason, ts), status in _BANNED)
     # An error without a code is not the venue's own: something in front of it answered.
     if status >= 500 or status == 408 or code is None or code in _DOWN:
         return VenueDown(ID, instrument, f"status {status}: {reason}")

@@ -72,6 +72,7 @@ PRODUCT = Product(
             topics=("funding_rate_{symbol}",),
             path="/",
             kinds=("swap",),
+            opens=True,
             note="mark price, index price and funding rate, every second",
         ),
     ),

@@ -63,18 +63,18 @@ _BARS = {
 def _channels(category: str) -> tuple[Channel, ...]:
     path = f"/v5/public/{category}"
     book = tuple(
-        Channel(name="book", form=depth, topics=(f"orderbook.{depth}.{{symbol}}",), path=path)
+        Channel(name="book", form=depth, topics=(f"orderbook.{depth}.{{symbol}}",), path=path, opens=True)
         for depth in (_OPTION_DEPTHS if category == "option" else _DEPTHS)
     )
     # websocket/public/ticker: openInterest of futures counts both sides
     note = "open interest of one side, half of openInterest" if category in ("linear", "inverse") else ""
-    ticker = Channel(name="ticker", topics=("tickers.{symbol}",), path=path, note=note)
+    ticker = Channel(name="ticker", topics=("tickers.{symbol}",), path=path, opens=True, note=note)
     if category == "option":
         # websocket/public/trade: options are grouped by coin. Their level 1 is accepted and silent (seen in 2026).
         trade = Channel(name="trade", topics=("publicTrade.{base}",), path=path)
         return (*book, Channel(name="bbo", derived=True), trade, ticker)
     # Level 1 has a whole quote in every message, which is what a bbo is.
-    quotes = Channel(name="bbo", topics=("orderbook.1.{symbol}",), path=path)
+    quotes = Channel(name="bbo", topics=("orderbook.1.{symbol}",), path=path, opens=True)
     trade = Channel(name="trade", topics=("publicTrade.{symbol}",), path=path)
     bar = Channel(name="bar", topics=("kline.{interval}.{symbol}",), path=path)
     rows = (*book, quotes, trade, ticker, bar)

@@ -62,7 +62,8 @@ _RESOLUTIONS = {
 
 
 def _book(form: str, note: str = "", login: bool = False) -> Channel:
-    return Channel(name="book", form=form, topics=(f"book.{{symbol}}.{form}",), path=_PATH, login=login, note=note)
+    topics = (f"book.{{symbol}}.{form}",)
+    return Channel(name="book", form=form, topics=topics, path=_PATH, opens=True, login=login, note=note)
 
 
 DERIBIT = Product(
@@ -83,12 +84,12 @@ DERIBIT = Product(
         _book("none.10.100ms", "10 levels, every message whole"),
         _book("none.1.100ms", "the touch, every message whole"),
         # subscriptions/market-data/quoteinstrument_name
-        Channel(name="bbo", topics=("quote.{symbol}",), path=_PATH),
+        Channel(name="bbo", topics=("quote.{symbol}",), path=_PATH, opens=True),
         # subscriptions/trades/tradesinstrument_nameinterval
         Channel(name="trade", form="100ms", topics=("trades.{symbol}.100ms",), path=_PATH),
         Channel(name="trade", form="raw", topics=("trades.{symbol}.raw",), path=_PATH, login=True),
         # subscriptions/market-data/tickerinstrument_nameinterval
-        Channel(name="ticker", topics=("ticker.{symbol}.100ms",), path=_PATH),
+        Channel(name="ticker", topics=("ticker.{symbol}.100ms",), path=_PATH, opens=True),
         # subscriptions/market-data/charttradesinstrument_nameresolution
         Channel(
             name="bar",
@@ -410,9 +411,9 @@ def _read_frame(frame: _Frame) -> Control | None:
     params = frame.params
     if frame.method == "heartbeat":
         # api-reference/session-management/public-set_heartbeat: a test_request must be answered
-        return Answer(_call("public/test", {}, _PING_ID)) if params.type == "test_request" else Pong()
+        return Answer(_call("public/test", {}, _PING_ID)) if params.type == "test_request" else Pong(False)
     if params.channel == _PLATFORM:
-        return Shutdown() if params.data.maintenance else Pong()
+        return Shutdown() if params.data.maintenance else Pong(False)
     if params.channel.startswith("instrument.state.") and params.data.instrument_name:
         return InstrumentStatus(params.data.instrument_name, _STATUS.get(params.data.state, "unknown"))
     return None

@@ -48,10 +48,16 @@ PRODUCT = Product(
     listing=(Call("/derivatives/api/v3/instruments", 1),),
     # WS, Book, Trade, Ticker: no channel of quotes, and none of liquidations, which are trades of their own type
     channels=(
-        Channel(name="book", topics=("book:{symbol}",), path=_PATH),
+        Channel(name="book", topics=("book:{symbol}",), path=_PATH, opens=True),
         Channel(name="bbo", derived=True),
         Channel(name="trade", topics=("trade:{symbol}",), path=_PATH),
-        Channel(name="ticker", topics=("ticker:{symbol}",), path=_PATH, note="once a second; funding is relative"),
+        Channel(
+            name="ticker",
+            topics=("ticker:{symbol}",),
+            path=_PATH,
+            opens=True,
+            note="once a second; funding is relative",
+        ),
         Channel(name="liquidation", topics=("trade:{symbol}",), path=_PATH, note="trades of the type liquidation"),
     ),
     # "Futures rate limits", WebSocket limits: 100 connections, 100 requests a second on each. What is sent faster is
@@ -276,13 +282,13 @@ def read_control(payload: bytes) -> list[Control]:
     named = tuple(f"{said.feed}:{product.upper()}" for product in said.product_ids)
     match said.event:
         case "info":
-            return [Pong()]
+            return [Pong(False)]
         case "subscribed" | "unsubscribed" if named:
             return [Ack(topics=named, ended=said.event == "unsubscribed")]
         case "subscribed_failed" | "unsubscribed_failed" if named:
             return [Refusal(reason=said.message or said.event, topics=named)]
         case "alert" if said.message.startswith("Already subscribed"):
-            return [Pong()]  # the acknowledgement and the snapshot follow
+            return [Pong(False)]  # the acknowledgement and the snapshot follow
         case "alert" if said.message.startswith("Not subscribed"):
             return [Refusal(reason=said.message)]
         case "error":

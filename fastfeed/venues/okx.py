@@ -71,13 +71,18 @@ OKX = Product(
     ),
     channels=(
         # WS / Order book channel
-        Channel(name="book", form="books", topics=("books:{symbol}",), path=_PUBLIC, note="400 levels, 100 ms"),
-        Channel(name="book", form="books5", topics=("books5:{symbol}",), path=_PUBLIC, note="5 levels, 100 ms"),
+        Channel(
+            name="book", form="books", topics=("books:{symbol}",), path=_PUBLIC, opens=True, note="400 levels, 100 ms"
+        ),
+        Channel(
+            name="book", form="books5", topics=("books5:{symbol}",), path=_PUBLIC, opens=True, note="5 levels, 100 ms"
+        ),
         Channel(
             name="book",
             form="books-l2-tbt",
             topics=("books-l2-tbt:{symbol}",),
             path=_PUBLIC,
+            opens=True,
             login=True,
             note="400 levels, 10 ms, VIP",
         ),
@@ -86,20 +91,28 @@ OKX = Product(
             form="books50-l2-tbt",
             topics=("books50-l2-tbt:{symbol}",),
             path=_PUBLIC,
+            opens=True,
             login=True,
             note="50 levels, 10 ms, VIP",
         ),
-        Channel(name="bbo", topics=("bbo-tbt:{symbol}",), path=_PUBLIC, note="10 ms"),
+        Channel(name="bbo", topics=("bbo-tbt:{symbol}",), path=_PUBLIC, opens=True, note="10 ms"),
         # WS / Trades channel: fills of one taker order at one price together; WS / All trades channel: each
         Channel(name="trade", form="aggregate", topics=("trades:{symbol}",), path=_PUBLIC),
         Channel(name="trade", form="raw", topics=("trades-all:{symbol}",), path=_BUSINESS),
         # WS / Tickers, Mark price, Index tickers, Open interest, Funding rate channel
-        Channel(name="ticker", topics=("tickers:{symbol}",), path=_PUBLIC, kinds=("spot",)),
-        Channel(name="ticker", topics=(*_PERPETUAL, "funding-rate:{symbol}"), path=_PUBLIC, kinds=("swap",)),
+        Channel(name="ticker", topics=("tickers:{symbol}",), path=_PUBLIC, opens=True, kinds=("spot",)),
         Channel(
-            name="ticker", topics=_PERPETUAL, path=_PUBLIC, kinds=("future",), note="and funding of extended perpetuals"
+            name="ticker", topics=(*_PERPETUAL, "funding-rate:{symbol}"), path=_PUBLIC, opens=True, kinds=("swap",)
         ),
-        Channel(name="ticker", topics=_PERPETUAL, path=_PUBLIC, kinds=("option",)),
+        Channel(
+            name="ticker",
+            topics=_PERPETUAL,
+            path=_PUBLIC,
+            opens=True,
+            kinds=("future",),
+            note="and funding of extended perpetuals",
+        ),
+        Channel(name="ticker", topics=_PERPETUAL, path=_PUBLIC, opens=True, kinds=("option",)),
         # WS / Candlesticks channel
         Channel(name="bar", topics=("candle{interval}:{symbol}",), path=_BUSINESS),
         # WS / Liquidation orders channel

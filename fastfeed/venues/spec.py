@@ -10,7 +10,7 @@ Units: `_s` seconds, `ts` ns since the epoch. A topic is the venue's own text fo
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import msgspec
 
@@ -34,6 +34,7 @@ __all__ = [
     "Refusal",
     "Shutdown",
     "SnapshotSize",
+    "Stale",
     "Topic",
     "Unknown",
     "Venue",
@@ -43,6 +44,24 @@ __all__ = [
 
 # Every channel there is; a venue offers some of them.
 CHANNELS = ("book", "bbo", "trade", "ticker", "bar", "liquidation", "orders")
+
+
+class Stale(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table [feed.stale]: seconds without a message after which a channel is suspected; 0 for never.
+
+    Suspected is not dead: the venue is asked first. That trades are not made for long is quite usual.
+    """
+
+    book: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 30
+    bbo: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 30
+    trade: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 0
+    ticker: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 60
+    bar: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 0
+    liquidation: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 0
+
+    def of(self, channel: str) -> float:
+        """Return the threshold of a channel."""
+        return float(getattr(self, channel, 0))
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,6 +74,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     bar_interval: str = "1m"  # length of bars: a number and one of s, m, h, d
     crossed: str = "flag"  # what to do with a book whose best bid is above its best ask: "flag" it, or "resync" as well
     verify_s: int = 60  # an unchained book is held against a fresh snapshot this often, seconds
+
+    stale: Stale = Stale()  # when a channel is suspected to have gone silent
 
     def form(self, channel: str) -> str:
         """Return the form of a channel that is asked for; "" for the venue's default."""
@@ -118,6 +139,7 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     derived: bool = False  # not from the venue: computed from the book
     by_request: bool = False  # a book whose snapshot comes by REST, not in the stream
     chained: bool = True  # a lost delta is seen at the next one
+    opens: bool = False  # the venue answers a subscription with a first message, however quiet the market is
     login: bool = False  # needs credentials
     note: str = ""  # what a reader of the capability table should know
 
@@ -223,7 +245,9 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Pong(msgspec.Struct, frozen=True):
-    """The venue lives; nothing to do."""
+    """The venue lives; nothing to do. `answers`: it answers our ping, and did not speak by itself."""
+
+    answers: bool = True
 
 
 class InstrumentStatus(msgspec.Struct, frozen=True):
