@@ -128,12 +128,25 @@ enum ff_reason {
     FF_REASON_LAPPED = 16,       /* said by a reader alone: it was overtaken, and values that it showed may be old */
     FF_REASON_UNSUBSCRIBED = 17, /* nobody wants the book, or the instrument, any more */
     FF_REASON_REQUESTED = 18,    /* the book was dropped at a word, to be asked for anew */
+    FF_REASON_QUIET = 19,        /* of health: no frame for half of the time after which a connection is given up */
+    FF_REASON_STALLED = 20,      /* of health: a stream stands still though its venue lives, and more than its market does */
+    FF_REASON_SYNCING = 21,      /* of health: a book is not in step for longer than it takes */
+    FF_REASON_UNREACHABLE = 22,  /* of health: a host does not answer, and is tried by single probes */
+    FF_REASON_LIMITED = 23,      /* of health: the venue asked for a pause of calls */
 };
 
 enum ff_scope_code {
     FF_SCOPE_INSTRUMENT = 0,
     FF_SCOPE_CONNECTION = 1,
     FF_SCOPE_BUS = 2,
+    FF_SCOPE_VENUE = 3,      /* of health: all of a feed; the connection is its first */
+};
+
+enum ff_health {
+    FF_HEALTH_NONE = 0,     /* nothing is said of it, or nothing is known yet */
+    FF_HEALTH_OK = 1,
+    FF_HEALTH_DEGRADED = 2, /* something is late, missing or about to be */
+    FF_HEALTH_DOWN = 3,     /* nothing comes */
 };
 
 /* The words of an instrument row: kind, option_type, status. */
@@ -253,7 +266,8 @@ typedef struct {
     uint8_t state;             /* enum ff_state */
     uint8_t reason;            /* enum ff_reason */
     uint8_t instrument_status; /* with the reason `instrument`: index of the status words */
-    uint8_t _padding[4];
+    uint8_t health;            /* enum ff_health */
+    uint8_t _padding[3];
     int64_t expected;          /* a gap: the sequence that should have come before; absent otherwise */
     int64_t received;          /* a gap: the one that came */
 } ff_status_record;
@@ -331,8 +345,10 @@ typedef struct {
     uint8_t inverse;           /* 1: settled in the base */
     uint8_t chained;           /* 1: a lost delta is seen at the next one */
     uint8_t has_book;          /* 1: a book is kept for it */
+    uint8_t health;            /* enum ff_health */
+    uint16_t status;           /* index of the status words */
+    uint8_t health_reason;     /* enum ff_reason */
     uint8_t _padding;
-    uint32_t status;           /* index of the status words */
     /* counters, by the feed alone */
     int64_t deltas;            /* published */
     int64_t snapshots;         /* published */
@@ -355,23 +371,30 @@ typedef struct {
 } ff_instrument_row;
 
 typedef struct {
-    char label[64];       /* venue, product and route */
-    int64_t connected;    /* ns since the epoch of the last connect, 0 if closed */
-    int64_t connects;     /* sockets opened */
-    int64_t disconnects;  /* sockets lost or closed */
-    int64_t frames;       /* messages that came */
-    int64_t bytes;        /* of these messages */
-    int64_t controls;     /* acks, errors, notices */
-    int64_t malformed;    /* frames that were refused */
-    int64_t unrouted;     /* frames of topics that nobody asked for */
-    int64_t fallbacks;    /* frames that the specialised scanners left to the cursor */
-    int64_t wrong_symbol; /* frames of a known topic that name another symbol */
-    int64_t last_recv;    /* ns since the epoch of the last socket read */
-    int64_t wins;         /* messages that it brought first, of instruments with several sources */
-    int64_t losses;       /* ... that another one had brought */
-    int64_t leads;        /* ... that it brought first and another one later */
-    int64_t lead_sum;     /* ns by which it was first, of all of those together */
-    int64_t lead_max;     /* ns */
+    char label[64];         /* venue, product and route */
+    int64_t connected;      /* ns since the epoch of the last connect, 0 if closed */
+    int64_t connects;       /* sockets opened */
+    int64_t disconnects;    /* sockets lost or closed */
+    int64_t frames;         /* messages that came */
+    int64_t bytes;          /* of these messages */
+    int64_t controls;       /* acks, errors, notices */
+    int64_t malformed;      /* frames that were refused */
+    int64_t unrouted;       /* frames of topics that nobody asked for */
+    int64_t fallbacks;      /* frames that the specialised scanners left to the cursor */
+    int64_t wrong_symbol;   /* frames of a known topic that name another symbol */
+    int64_t last_recv;      /* ns since the epoch of the last socket read */
+    int64_t wins;           /* messages that it brought first, of instruments with several sources */
+    int64_t losses;         /* ... that another one had brought */
+    int64_t leads;          /* ... that it brought first and another one later */
+    int64_t lead_sum;       /* ns by which it was first, of all of those together */
+    int64_t lead_max;       /* ns */
+    int64_t round_trip;     /* ns from the last ping that was answered to its answer, 0 before the first */
+    int64_t round_trip_max; /* ns */
+    uint8_t health;         /* enum ff_health */
+    uint8_t health_reason;  /* enum ff_reason */
+    uint8_t venue_health;   /* of the feed that it belongs to */
+    uint8_t venue_reason;
+    uint8_t _padding[44];
 } ff_connection_row;
 
 /* latencies of a connection (behind its row) or of an instrument, in ns; behind it HISTOGRAM_SIZE counts (int64) of socket read to ring, then as many of venue to socket read. A difference of two clocks below 0 is counted as 0 */
@@ -506,7 +529,8 @@ FF_STATIC_ASSERT(offsetof(ff_status_record, scope) == 64, "ff_status_record.scop
 FF_STATIC_ASSERT(offsetof(ff_status_record, state) == 65, "ff_status_record.state");
 FF_STATIC_ASSERT(offsetof(ff_status_record, reason) == 66, "ff_status_record.reason");
 FF_STATIC_ASSERT(offsetof(ff_status_record, instrument_status) == 67, "ff_status_record.instrument_status");
-FF_STATIC_ASSERT(offsetof(ff_status_record, _padding) == 68, "ff_status_record._padding");
+FF_STATIC_ASSERT(offsetof(ff_status_record, health) == 68, "ff_status_record.health");
+FF_STATIC_ASSERT(offsetof(ff_status_record, _padding) == 69, "ff_status_record._padding");
 FF_STATIC_ASSERT(offsetof(ff_status_record, expected) == 72, "ff_status_record.expected");
 FF_STATIC_ASSERT(offsetof(ff_status_record, received) == 80, "ff_status_record.received");
 FF_STATIC_ASSERT(sizeof(ff_level_pair) == 16, "size of ff_level_pair");
@@ -574,8 +598,10 @@ FF_STATIC_ASSERT(offsetof(ff_instrument_row, option_type) == 239, "ff_instrument
 FF_STATIC_ASSERT(offsetof(ff_instrument_row, inverse) == 240, "ff_instrument_row.inverse");
 FF_STATIC_ASSERT(offsetof(ff_instrument_row, chained) == 241, "ff_instrument_row.chained");
 FF_STATIC_ASSERT(offsetof(ff_instrument_row, has_book) == 242, "ff_instrument_row.has_book");
-FF_STATIC_ASSERT(offsetof(ff_instrument_row, _padding) == 243, "ff_instrument_row._padding");
+FF_STATIC_ASSERT(offsetof(ff_instrument_row, health) == 243, "ff_instrument_row.health");
 FF_STATIC_ASSERT(offsetof(ff_instrument_row, status) == 244, "ff_instrument_row.status");
+FF_STATIC_ASSERT(offsetof(ff_instrument_row, health_reason) == 246, "ff_instrument_row.health_reason");
+FF_STATIC_ASSERT(offsetof(ff_instrument_row, _padding) == 247, "ff_instrument_row._padding");
 FF_STATIC_ASSERT(offsetof(ff_instrument_row, deltas) == 248, "ff_instrument_row.deltas");
 FF_STATIC_ASSERT(offsetof(ff_instrument_row, snapshots) == 256, "ff_instrument_row.snapshots");
 FF_STATIC_ASSERT(offsetof(ff_instrument_row, bbos) == 264, "ff_instrument_row.bbos");
@@ -594,7 +620,7 @@ FF_STATIC_ASSERT(offsetof(ff_instrument_row, repairs) == 360, "ff_instrument_row
 FF_STATIC_ASSERT(offsetof(ff_instrument_row, no_data) == 368, "ff_instrument_row.no_data");
 FF_STATIC_ASSERT(offsetof(ff_instrument_row, crossed) == 376, "ff_instrument_row.crossed");
 FF_STATIC_ASSERT(offsetof(ff_instrument_row, locked) == 384, "ff_instrument_row.locked");
-FF_STATIC_ASSERT(sizeof(ff_connection_row) == 192, "size of ff_connection_row");
+FF_STATIC_ASSERT(sizeof(ff_connection_row) == 256, "size of ff_connection_row");
 FF_STATIC_ASSERT(offsetof(ff_connection_row, label) == 0, "ff_connection_row.label");
 FF_STATIC_ASSERT(offsetof(ff_connection_row, connected) == 64, "ff_connection_row.connected");
 FF_STATIC_ASSERT(offsetof(ff_connection_row, connects) == 72, "ff_connection_row.connects");
@@ -612,6 +638,13 @@ FF_STATIC_ASSERT(offsetof(ff_connection_row, losses) == 160, "ff_connection_row.
 FF_STATIC_ASSERT(offsetof(ff_connection_row, leads) == 168, "ff_connection_row.leads");
 FF_STATIC_ASSERT(offsetof(ff_connection_row, lead_sum) == 176, "ff_connection_row.lead_sum");
 FF_STATIC_ASSERT(offsetof(ff_connection_row, lead_max) == 184, "ff_connection_row.lead_max");
+FF_STATIC_ASSERT(offsetof(ff_connection_row, round_trip) == 192, "ff_connection_row.round_trip");
+FF_STATIC_ASSERT(offsetof(ff_connection_row, round_trip_max) == 200, "ff_connection_row.round_trip_max");
+FF_STATIC_ASSERT(offsetof(ff_connection_row, health) == 208, "ff_connection_row.health");
+FF_STATIC_ASSERT(offsetof(ff_connection_row, health_reason) == 209, "ff_connection_row.health_reason");
+FF_STATIC_ASSERT(offsetof(ff_connection_row, venue_health) == 210, "ff_connection_row.venue_health");
+FF_STATIC_ASSERT(offsetof(ff_connection_row, venue_reason) == 211, "ff_connection_row.venue_reason");
+FF_STATIC_ASSERT(offsetof(ff_connection_row, _padding) == 212, "ff_connection_row._padding");
 FF_STATIC_ASSERT(sizeof(ff_latency_head) == 64, "size of ff_latency_head");
 FF_STATIC_ASSERT(offsetof(ff_latency_head, ring_max) == 0, "ff_latency_head.ring_max");
 FF_STATIC_ASSERT(offsetof(ff_latency_head, venue_max) == 8, "ff_latency_head.venue_max");
@@ -672,8 +705,8 @@ static const char *const ff_description[] = {
     "n_asks:u2@90 total:u4@92",
     "StatusRecord 88 stamp:u8@0 seq:u4@8 length:u2@12 kind:u1@14 flags:u1@15 instrument:u4@16 "
     "connection:u2@20 _reserved:u2@22 ts_event:i8@24 ts_send:i8@32 ts_recv:i8@40 ts_publish:i8@48 "
-    "sequence:i8@56 scope:u1@64 state:u1@65 reason:u1@66 instrument_status:u1@67 _padding:u1*4@68 "
-    "expected:i8@72 received:i8@80",
+    "sequence:i8@56 scope:u1@64 state:u1@65 reason:u1@66 instrument_status:u1@67 health:u1@68 "
+    "_padding:u1*3@69 expected:i8@72 received:i8@80",
     "TickerRecord 128 stamp:u8@0 seq:u4@8 length:u2@12 kind:u1@14 flags:u1@15 instrument:u4@16 "
     "connection:u2@20 _reserved:u2@22 ts_event:i8@24 ts_send:i8@32 ts_recv:i8@40 ts_publish:i8@48 "
     "sequence:i8@56 last:i8@64 mark_price:i8@72 index_price:i8@80 open_interest:i8@88 funding_rate:i8@96 "
@@ -700,13 +733,15 @@ static const char *const ff_description[] = {
     "contract_unit:S16@176 tick_mantissa:i8@192 lot_mantissa:i8@200 contract_mantissa:i8@208 "
     "strike_mantissa:i8@216 expiry:i8@224 tick_exp:i1@232 lot_exp:i1@233 contract_exp:i1@234 "
     "strike_exp:i1@235 px_exp:i1@236 sz_exp:i1@237 kind:u1@238 option_type:u1@239 inverse:u1@240 "
-    "chained:u1@241 has_book:u1@242 _padding:u1@243 status:u4@244 deltas:i8@248 snapshots:i8@256 "
-    "bbos:i8@264 trades:i8@272 tickers:i8@280 bars:i8@288 liquidations:i8@296 old:i8@304 gaps:i8@312 "
-    "source_gaps:i8@320 resyncs:i8@328 refused:i8@336 held:i8@344 held_lost:i8@352 repairs:i8@360 "
-    "no_data:i8@368 crossed:i8@376 locked:i8@384",
-    "ConnectionRow 192 label:S64@0 connected:i8@64 connects:i8@72 disconnects:i8@80 frames:i8@88 "
+    "chained:u1@241 has_book:u1@242 health:u1@243 status:u2@244 health_reason:u1@246 _padding:u1@247 "
+    "deltas:i8@248 snapshots:i8@256 bbos:i8@264 trades:i8@272 tickers:i8@280 bars:i8@288 "
+    "liquidations:i8@296 old:i8@304 gaps:i8@312 source_gaps:i8@320 resyncs:i8@328 refused:i8@336 "
+    "held:i8@344 held_lost:i8@352 repairs:i8@360 no_data:i8@368 crossed:i8@376 locked:i8@384",
+    "ConnectionRow 256 label:S64@0 connected:i8@64 connects:i8@72 disconnects:i8@80 frames:i8@88 "
     "bytes:i8@96 controls:i8@104 malformed:i8@112 unrouted:i8@120 fallbacks:i8@128 wrong_symbol:i8@136 "
-    "last_recv:i8@144 wins:i8@152 losses:i8@160 leads:i8@168 lead_sum:i8@176 lead_max:i8@184",
+    "last_recv:i8@144 wins:i8@152 losses:i8@160 leads:i8@168 lead_sum:i8@176 lead_max:i8@184 "
+    "round_trip:i8@192 round_trip_max:i8@200 health:u1@208 health_reason:u1@209 venue_health:u1@210 "
+    "venue_reason:u1@211 _padding:u1*44@212",
     "LatencyHead 64 ring_max:i8@0 venue_max:i8@8 venue_min:i8@16 venue_ahead:i8@24 _padding:i8*4@32",
     "TopHead 64 sequence:i8@0 ts_event:i8@8 ts_recv:i8@16 ts_publish:i8@24 as_of:i8@32 "
     "complete_bid_px:i8@40 complete_ask_px:i8@48 state:u2@56 flags:u2@58 n_bids:u2@60 n_asks:u2@62",
