@@ -2,7 +2,7 @@
 
 `python -m benchmarks.bus [--only GROUP,...] [--peers] [--variants] [--rounds N] [--cpus A,B] [--json FILE]`
 
-Both processes of a pair are pinned. Where a cache line travels between two cores, each chunk lies between two chunks of a
+Both processes of a pair are pinned. Where a cache line travels between two cores, each chunk lies between two chunks of
 bare ping-pong of the same pair of processes, because a virtual machine's cores are moved: the distance is "near" below
 250 ns a round trip and "far" above, a chunk whose two ping-pongs differ by a quarter is thrown away, and latencies are
 ratios to them. Rounds alternate between the cases. A cell is the median of its chunks, with the least and the greatest.

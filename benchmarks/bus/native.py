@@ -35,9 +35,7 @@ class Drivers:
         if not program.exists():
             include = [f"-I{HERE}", f"-I{HERE.parent.parent / 'fastfeed_core'}"]
             source = str(HERE / f"{name}.c")
-            subprocess.run(
-                [COMPILER, *FLAGS, *self.defines, *extra, *include, source, "-o", str(program)], check=True
-            )
+            subprocess.run([COMPILER, *FLAGS, *self.defines, *extra, *include, source, "-o", str(program)], check=True)
         return program
 
     def run(self, name: str, *arguments: object) -> list[dict[str, Any]]:

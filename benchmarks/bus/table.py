@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 NEAR = 250.0  # ns: a ping-pong below it is of two cores that share a cache
-AGREE = 1.25  # the ping-pongs before and after a chunk; beyond that the cores were moved, and the chunk counts for nothing
+AGREE = (
+    1.25  # the ping-pongs before and after a chunk; beyond that the cores were moved, and the chunk counts for nothing
+)
 ENOUGH = 5  # chunks; fewer are marked
 
 
