@@ -2,7 +2,7 @@
 
 `python -m benchmarks.bus [--only GROUP,...] [--peers] [--variants] [--rounds N] [--cpus A,B] [--json FILE]`
 
-Both processes of a pair are pinned. Where a cache line travels between two cores, each chunk lies between two chunks of a
+Both processes of a pair are pinned. Where a cache line travels between two cores, each chunk lies between two chunks of
 bare ping-pong of the same pair of processes, because a virtual machine's cores are moved: the distance is "near" below
 250 ns a round trip and "far" above, a chunk whose two ping-pongs differ by a quarter is thrown away, and latencies are
 ratios to them. Rounds alternate between the cases. A cell is the median of its chunks, with the least and the greatest.
@@ -46,6 +46,7 @@ VARIANTS: dict[str, dict[str, str]] = {
     "asks for three more lines as a reader": {"FF_LINES_ASKED": "3"},
     "is read without a pause between looks": {"EMPTY": "(void)0"},
 }
+SHM = Path("/dev/shm")
 PEERS = ("pyaeron", "iceoryx2", "pyzmq", "multiprocessing.Queue")
 SLOW = {"iceoryx2": 2000, "pyzmq": 1000, "multiprocessing.Queue": 1000}  # trips a chunk; 10,000 of the others
 
@@ -95,7 +96,7 @@ def lossless(drivers: Drivers, rows: Rows) -> None:
     """Producer and reader at once."""
     for size, batch in ((64, 1), (64, 16), (128, 16)):
         goals = {"near": 40.0, "far": 130.0} if (size, batch) == (64, 16) else {}
-        for chunk in drivers.run("throughput", "lossless", size, batch, 1):
+        for chunk in drivers.run("throughput", "lossless", size, batch, 3):
             regime = rows.regime(chunk["before"], chunk["after"])
             if regime is not None:
                 row = rows.row("lossless", f"{size} bytes, a flush every {batch}", "ns a record", goals)
@@ -122,6 +123,7 @@ def wake(drivers: Drivers, rows: Rows) -> None:
 def pairs(drivers: Drivers, rows: Rows, python: str, path: str, transports: tuple[str, ...]) -> None:
     """Bytes from Python to Python and back, ours and the peers' in turn."""
     script = Path(__file__).with_name("pair.py")
+    before = set(SHM.glob("iox2_*"))
     ours: dict[str, list[float]] = {}
     for name in transports:
         trips = SLOW.get(name, 10_000)
@@ -141,6 +143,8 @@ def pairs(drivers: Drivers, rows: Rows, python: str, path: str, transports: tupl
                 goals = {"near": 0.6, "far": 0.6} if name == "pyaeron" else {}
                 ratio = sorted(ours[regime])[len(ours[regime]) // 2] / chunk["trip"]
                 rows.row("python to python", f"fastfeed / {name}", "ratio", goals).add(ratio, regime)
+    for left in set(SHM.glob("iox2_*")) - before:  # iceoryx2 leaves its housekeeping to its next node
+        left.unlink(missing_ok=True)
 
 
 def variants(folder: Path, cpus: tuple[int, int], rows: Rows, rounds: int) -> None:
@@ -151,8 +155,8 @@ def variants(folder: Path, cpus: tuple[int, int], rows: Rows, rounds: int) -> No
             roundtrip(drivers, rows, "a ring that " + name, (64, 128, 256, 512))
 
 
-def groups(args: argparse.Namespace, folder: Path, rows: Rows) -> dict[str, Callable[[], None]]:
-    """Return what one round of each group is."""
+def groups(args: argparse.Namespace, folder: Path, rows: Rows, where: dict[str, Any]) -> dict[str, Callable[[], None]]:
+    """Return what one round of each group is; adds to `where` what the peers run on."""
     drivers = Drivers(folder / "drivers", args.cpus)
     root = str(Path(__file__).parent.parent.parent)
     found: dict[str, Callable[[], None]] = {
@@ -171,6 +175,8 @@ def groups(args: argparse.Namespace, folder: Path, rows: Rows) -> dict[str, Call
             print(f"no peers: {made}", file=sys.stderr)
         else:
             python, core = made
+            where["python of the pairs"] = table.version([python, "--version"])
+            where["peers"] = ", ".join(peers.PACKAGES[:3])
             found["pairs"] = lambda: pairs(drivers, rows, python, str(core), ("fastfeed", *PEERS))
     return found
 
@@ -213,7 +219,7 @@ def main() -> int:
         if args.variants:
             variants(folder, args.cpus, rows, args.rounds)
         else:
-            works = groups(args, folder, rows)
+            works = groups(args, folder, rows, where)
             for number in range(args.rounds):
                 for name in args.only.split(","):
                     print(f"round {number + 1} of {args.rounds}: {name}", file=sys.stderr)

@@ -1,11 +1,11 @@
 """Round trips of `bytes` between two Python processes over one transport: ours, or a peer's.
 
-`python pair.py TRANSPORT CALIBRATION CHUNKS TRIPS CPU CPU` prints a JSON line a chunk, medians in ns. It stands alone, so
-that any interpreter can run it that has the transport; CALIBRATION is the compiled `calibrate.c`.
+`python pair.py TRANSPORT CALIBRATION CHUNKS TRIPS CPU CPU` prints a JSON line a chunk, medians in ns. It stands alone,
+so that any interpreter can run it that has the transport; CALIBRATION is the compiled `calibrate.c`.
 
-Both ends spin where the transport lets them. A message is 64 bytes of payload; it comes back as a new `bytes` object and
-is compared with what was sent: each one before anything is timed, the last of each group then. The clock is read once a
-group of trips, because it costs as much as a part of a trip.
+Both ends spin where the transport lets them. A message is 64 bytes of payload; it comes back as a new `bytes` object
+and is compared with what was sent: each one before anything is timed, the last of each group then. The clock is read
+once a group of trips, because it costs as much as a part of a trip.
 """
 
 from __future__ import annotations

@@ -107,7 +107,9 @@ def _cython() -> str:
 
 
 def _figure(value: float) -> str:
-    return f"{value:.2f}" if value < 100 else f"{value:,.0f}"
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.2f}" if value >= 0.1 or value == 0 else f"{value:.4f}"
 
 
 def _cell(row: Row, regime: str) -> str:
