@@ -16,6 +16,7 @@ import fastfeed
 
 @pytest.fixture
 def feed(shm):
+    wait_for(lambda: helpers() == [])  # of another test: a thread that nobody asks any more ends by itself
     made = Feed("awaited")
     yield made
     made.writer.close()
