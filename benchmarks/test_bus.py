@@ -54,7 +54,7 @@ def test_wake_ups(drivers, readers):
 
 @pytest.mark.parametrize("transport", ["fastfeed", "multiprocessing.Queue"])
 def test_bytes_from_python_to_python(drivers, transport):
-    command = [sys.executable, pair.__file__, transport, str(drivers.calibration()), "1", "64", *map(str, CPUS)]
+    command = [sys.executable, pair.__file__, transport, "64", str(drivers.calibration()), "1", "64", *map(str, CPUS)]
     root = str(Path(__file__).parent.parent)
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": root})
     assert done.stdout.count("trip") == 1
@@ -84,3 +84,12 @@ def test_the_table_says_what_misses_its_goal_and_where_chunks_are_few():
     assert rows.regime(400, 500) is not None
     assert rows.regime(100, 400) is None
     assert rows.moved == 1
+
+
+def test_the_table_goes_between_the_marks_of_its_page(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("above\n<!-- bus -->\nold\n<!-- end of bus -->\nbelow\n")
+    table.write_page(page, "bus", "new")
+    assert page.read_text() == "above\n<!-- bus -->\n\nnew\n\n<!-- end of bus -->\nbelow\n"
+    with pytest.raises(ValueError, match="no marks of 'variants'"):
+        table.write_page(page, "variants", "new")

@@ -132,6 +132,28 @@ def markdown(rows: Rows) -> str:
     return "\n".join(lines)
 
 
+def report(rows: Rows, where: dict[str, Any]) -> str:
+    """Return the table with where and when it was measured."""
+    lines = [f"- {key}: {value}" for key, value in where.items()]
+    lines.append(f"- chunks thrown away because the cores were moved: {rows.moved}")
+    return "\n".join([*lines, "", markdown(rows)])
+
+
+def write_page(page: Path, name: str, text: str) -> None:
+    """Put the text between the page's marks of that name.
+
+    Raises
+    ------
+    ValueError : the page has no such marks
+    """
+    old = page.read_text()
+    start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+    if start not in old or end not in old:
+        raise ValueError(f"no marks of {name!r} in {page.name}")
+    head, _, rest = old.partition(start)
+    page.write_text(f"{head}{start}\n{text}\n\n{end}{rest.partition(end)[2]}")
+
+
 def as_json(rows: Rows, where: dict[str, Any]) -> dict[str, Any]:
     """Return all of it, chunk by chunk."""
     return {
