@@ -186,7 +186,7 @@ def inject(Connection connection not None, str topic not None, str kind not None
 def flood(Connection connection not None, topics, int64_t first, int64_t count, int levels, int flush_every=1):
     """Feed deltas of sequences from `first` on into live books, flat out, each of the topics in turn.
 
-    Whoever reads a book can tell whether it is of one message: at sequence s it has `levels` levels a side, the i-th bid
+    Who reads a book can tell whether it is of one message: at sequence s it has `levels` levels a side, the i-th bid
     at 1,000,000 - 2 i - s % 2 and the i-th ask at 1,000,002 + 2 i + s % 2, both of size 4096 s + i + 1.
 
     Parameters
