@@ -94,8 +94,20 @@ def machine(cpus: tuple[int, int]) -> dict[str, Any]:
         "python": sys.version.split()[0],
         "compiler": version(["gcc", "--version"]),
         "cython": _cython(),
-        "command": " ".join(["python -m benchmarks.bus", *sys.argv[1:]]),
+        "command": " ".join(["python -m benchmarks.bus", *_options()]),
     }
+
+
+def _options() -> list[str]:
+    """The command line without the names of files, which are nobody else's."""
+    given = iter(sys.argv[1:])
+    out = []
+    for option in given:
+        if option in ("--json", "--peers-folder"):
+            next(given, None)
+        else:
+            out.append(option)
+    return out
 
 
 def _cython() -> str:
