@@ -12,7 +12,6 @@ Another compiler or another Python gives other figures: then nothing is compared
 from __future__ import annotations
 
 import argparse
-import mmap
 import os
 import re
 import shutil
@@ -22,50 +21,21 @@ import tempfile
 import tomllib
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
+
+from benchmarks.bus.native import Drivers
 
 BUDGET = Path(__file__).with_name("budget.toml")
 ALLOWED = 0.02
 N = 320  # a multiple of the 64 frames between two flushes
 MARK = "*counters*bucket_low"
-
-
-RING = 1 << 20
-#: rows that publish a record, with so many readers: their counts must not differ by a single instruction
+#: rows that publish a record of one line, with so many readers: not one instruction may lie between them
 PUBLISH = {"ring-publish-64": 0, "ring-publish-64-8-readers": 8}
+PUBLISHED = 4096  # records, a flush every 16
+
 
 # ---- the child, which runs under valgrind
-
-READER = """
-import mmap, os, sys, time
-from fastfeed_core.ring import Ring
-with open(sys.argv[1], "r+b") as file:
-    memory = mmap.mmap(file.fileno(), 0)
-ring = Ring({ring}, 1, memory, attach=True)
-print("reads", flush=True)
-while os.getppid() == {parent}:
-    ring.read()
-    time.sleep(0.001)
-"""
-
-
-@contextmanager
-def shared_ring(readers: int) -> Iterator[mmap.mmap]:
-    """Yield the memory of a ring that as many processes read, a record a millisecond each."""
-    from fastfeed_core.ring import Ring
-
-    code = READER.format(ring=RING, parent=os.getpid())
-    with tempfile.NamedTemporaryFile(dir="/dev/shm") as file, ExitStack() as stack:
-        file.truncate(Ring.size(RING))
-        memory = mmap.mmap(file.fileno(), 0)
-        for _ in range(readers):
-            child = subprocess.Popen([sys.executable, "-c", code, file.name], stdout=subprocess.PIPE)
-            stack.enter_context(child)  # waits for its end
-            stack.callback(child.kill)
-            assert child.stdout is not None
-            child.stdout.readline()
-        yield memory
 
 
 def cases() -> Iterator[tuple[str, Callable[[ExitStack, int], Callable[[], object]]]]:
@@ -97,17 +67,8 @@ def cases() -> Iterator[tuple[str, Callable[[ExitStack, int], Callable[[], objec
 
     yield "ring-write-80", prepare_ring
 
-    for name, readers in PUBLISH.items():
-
-        def prepare_publish(stack, count, readers=readers):
-            memory = stack.enter_context(shared_ring(readers))
-            ring = Ring(RING, 1, memory)
-            return lambda: ring.write_same(bytes(48), count)
-
-        yield name, prepare_publish
-
     def prepare_read(stack, count):
-        ring = Ring(RING)
+        ring = Ring(1 << 22)
         ring.write_same(bytes(48), count)
         return ring.skip
 
@@ -188,7 +149,27 @@ def count() -> dict[str, float]:
         totals = [_total(folder / f"part.{i + 1}") for i in range(4 * len(rows))]
     # Parts: before the first mark (setup), the work, between, the work, ...; a part is dumped before its closing mark.
     works = totals[1::2]
-    return {row: (works[2 * i + 1] - works[2 * i]) / (2 * N) for i, row in enumerate(rows)}
+    counts = {row: (works[2 * i + 1] - works[2 * i]) / (2 * N) for i, row in enumerate(rows)}
+    return counts | count_publish()
+
+
+def count_publish() -> dict[str, float]:
+    """Return instructions a record by row of `PUBLISH`: those of the producer's loop alone, with real readers.
+
+    A program in C, with the ring's own header: its loop is counted from its first instruction to its last.
+    """
+    rows = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        program = Drivers(folder, (0, 1)).build("count")
+        for row, readers in PUBLISH.items():
+            command = ["valgrind", "--tool=callgrind", "--quiet", "--toggle-collect=counted"]
+            command += [f"--callgrind-out-file={folder}/{row}.%p", str(program), str(readers), str(PUBLISHED)]
+            with subprocess.Popen(command) as child:
+                if child.wait():
+                    raise RuntimeError("the publishing loop failed under valgrind")
+            rows[row] = _total(folder / f"{row}.{child.pid}") / PUBLISHED
+    return rows
 
 
 def _total(path: Path) -> int:

@@ -62,13 +62,14 @@ class Books:
             if not market.live:
                 self._resubscribes.expect(market, instrument, ts)
             return
+        assert attempt.path is not None
+        attempt.path.taken(subscription.topic.text)
         self.want(market, instrument, ts)
         assert self._verifications is not None
         if not row.chained:
             self._verifications.watch_unchained(market, instrument, ts)
             return
         path, text = attempt.path, subscription.topic.text
-        assert path is not None
         silence = Silence(
             lambda: path.messages(text) if attempt.path is path else None,
             lambda now, behind: self._dead(attempt, subscription, now, behind),
@@ -107,6 +108,8 @@ class Books:
         """A subscription that the venue took brings nothing: its book is not to be trusted, unless another has it."""
         if behind or subscription.market.source_count == 1:
             subscription.market.drop(Reason.REASON_NO_DATA, ts)
+        elif attempt.path is not None:
+            attempt.path.doubt(subscription.topic.text)
         attempt.resubscribe({subscription.topic.text: subscription.topic})
 
     def reply(self, request_id: int, body: bytes, status: int, headers: Mapping[str, str], ts: int) -> bool:

@@ -55,6 +55,10 @@ class Breaker:
         self._opened = 0
         self._probe = None
 
+    def abandoned(self) -> None:
+        """A try was given up before it ended: if it was the probe, another one may be."""
+        self._probe = None
+
     def failed(self, ts: int) -> None:
         """A try failed."""
         self._failures += 1

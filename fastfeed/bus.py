@@ -186,6 +186,8 @@ class Bus:
             self._looked = at
             if not self._map.is_current():
                 self._move()
+            elif self._map.heartbeat_age > LOOK_EVERY_S:
+                self._map.is_alive()  # books of one that is dead are stale from now on, not when a second has passed
 
     def _move(self) -> None:
         try:

@@ -78,6 +78,7 @@ class Link:
         self._new_row = new_row
         self.rows = [new_row(label)]
         self._sent = sent
+        self._stopped = False
         self._failures = 0
         self._not_before = 0
         self._relief_until: int | None = None  # while one retires
@@ -198,9 +199,9 @@ class Link:
 
     def relieve(self, attempt: Attempt, reason: str, ts: int) -> bool:
         """Replace a socket by another one before it ends; False if it is of no use, and has to end now."""
-        if attempt.phase is Phase.JOINING:
+        if attempt.phase is Phase.JOINING or attempt is not self.attempts[0]:
             return False
-        if attempt.phase is Phase.STREAMING and attempt is self.attempts[0]:
+        if attempt.phase is Phase.STREAMING:
             attempt.happen(Happening.RELIEVED)
             self._relief_until = ts + _RELIEF_WITHIN_S * SECOND
             self._roll_at = None
@@ -214,7 +215,9 @@ class Link:
 
     def advance(self, ts: int, sends: Sends) -> list[Attempt]:
         """Ask to be opened when it is time; send what may be sent; return the sockets that were given up."""
-        given_up = []
+        given_up: list[Attempt] = []
+        if self._stopped:
+            return given_up
         for attempt in list(self.attempts):
             reason = attempt.advance(ts, sends)
             if reason is not None:
@@ -250,6 +253,8 @@ class Link:
         _log.warning("no successor came in step url=%s within_s=%d", self.url, _RELIEF_WITHIN_S)
         late = self.attempts[1:]
         for attempt in late:
+            if attempt.phase is Phase.OPENING:
+                self.place.breaker.abandoned()
             attempt.ended(Happening.RELEASED, ts)
             self.attempts.remove(attempt)
         return late
@@ -260,9 +265,9 @@ class Link:
         if not free:
             try:
                 self.rows.append(self._new_row(self.label))
-                free = self.rows[-1:]
-            except OSError:  # the table is full: counters of two sockets in one row are better than no successor
-                free = self.rows[:1]
+            except OSError as error:  # no room: two sockets share a row, which costs figures only
+                _log.warning("no row for another socket url=%s error=%s", self.url, error)
+            free = self.rows[-1:]
         requests = Requests(self._venue, self.product, self._credentials, self._next_id)
         sent: deque[int] = deque() if self._sent is None else self._sent
         connection = Connection(self._next_id(), self.url, {})
@@ -270,6 +275,7 @@ class Link:
 
     def stop(self, ts: int) -> None:
         """No connection is wanted any more."""
+        self._stopped = True
         for attempt in self.attempts:
             attempt.ended(Happening.RELEASED, ts)
         self.attempts.clear()

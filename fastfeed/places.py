@@ -33,7 +33,9 @@ class Window:
 
     def has_room(self, ts: int) -> bool:
         """Return whether one more may be taken at `ts`."""
-        return len(self._taken) < self.most or self._taken[0] <= ts - self._length
+        # A time ahead of ours is of a clock that was set back since: it says nothing any more.
+        first = self._taken[0] if self._taken else 0
+        return len(self._taken) < self.most or not ts - self._length < first <= ts
 
     def take(self, ts: int) -> None:
         """Take one; `has_room` was asked before."""

@@ -222,14 +222,14 @@ class Protocol:
         was_open = attempt.is_open
         link.ended(attempt, reason, ts)
         if was_open:
-            self._lost(link, attempt, ts)
+            self._mourn(link, attempt, ts)
+            self.attend(ts)
 
-    def _lost(self, link: Link, attempt: Attempt, ts: int) -> None:
+    def _mourn(self, link: Link, attempt: Attempt, ts: int) -> None:
         self.subscriptions.say(attempt, State.STATE_SYNCING, Reason.REASON_DISCONNECTED, ts)
         for each in link.subscriptions:
             if each.channel == "book" and not each.market.source_count:
                 self._books[link.product.name].forget(each.instrument)
-        self.attend(ts)
 
     def attend(self, ts: int) -> None:
         """Look at what the receive paths left for the protocol: control and refused frames, markets that call."""
@@ -321,13 +321,15 @@ class Protocol:
         """Time has passed: retries and sends may be due, sockets may have died."""
         for books in self._books.values():
             books.advance(ts, self.requests)
+        lost: list[tuple[Link, Attempt]] = []
         for link in self._links:
-            given_up = link.advance(ts, self._sends)
+            lost += [(link, attempt) for attempt in link.advance(ts, self._sends) if attempt.opened_at]
             for refused, refusal in link.left_out():
                 self._refused(link, refused, refusal, ts)
-            for attempt in given_up:
-                if attempt.opened_at:
-                    self._lost(link, attempt, ts)
+        for link, attempt in lost:
+            self._mourn(link, attempt, ts)
+        if lost:
+            self.attend(ts)
         self._monitor.advance(ts)
 
     def _stands_still(self, subscription: Subscription, ts: int) -> None:

@@ -25,6 +25,7 @@ __all__ = ["FIRST_DELTA_S", "Silence", "Verifications"]
 
 _log = logging.getLogger(__name__)
 
+_JOINED_S = 2  # from another connection's subscription to a look at the book
 FIRST_DELTA_S = 30  # from a live book to its first delta, before the venue is asked whether there should be one
 _QUIET_CAP_S = 600  # ... and doubled up to this while the venue's book is found to be as quiet
 _LOOK_LEVELS = 100  # a side: a quiet book is looked at often, and a small snapshot costs a tenth of a whole one
@@ -122,7 +123,10 @@ class Verifications:
         # Half an interval at random, so that many books do not come due at once.
         due = ts + int(self._every * (0.5 + self._random.random() / 2))
         key = (instrument.name, -1)
-        self._watches.setdefault(key, _Watch(key, market, instrument, due, None))
+        watch = self._watches.setdefault(key, _Watch(key, market, instrument, due, None))
+        if watch.due != due:
+            # Another connection joins: what it brings first can overtake what is on its way by the others, unseen.
+            self._doubt(watch, ts + _JOINED_S * SECOND)
 
     def watch_silent(self, market: Market, instrument: Instrument, link: int, ts: int, silence: Silence) -> None:
         """A subscription on a link was taken: see that it brings something."""
@@ -135,11 +139,14 @@ class Verifications:
         for watch in self._watches.values():
             if watch.silence is not None:
                 continue
-            if watch.request is None and watch.body is None:
-                watch.due = min(watch.due, ts)
-                watch.held_since = None
-            else:
-                watch.doubted = True  # the snapshot on its way may be from before the loss
+            self._doubt(watch, ts)
+
+    def _doubt(self, watch: _Watch, due: int) -> None:
+        if watch.request is None and watch.body is None:
+            watch.due = min(watch.due, due)
+            watch.held_since = None
+        else:
+            watch.doubted = True  # the snapshot on its way may be from before the loss
 
     def forget(self, instrument: Instrument) -> None:
         """No connection has the book."""

@@ -16,6 +16,7 @@ cdef class BusMap:
     cdef object _map
     cdef const unsigned char[::1] _view
     cdef int _fd
+    cdef bint dead                  # found to be: its lock was free
     cdef object _inode
     cdef readonly str name
     cdef readonly str folder

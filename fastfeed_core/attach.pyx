@@ -176,7 +176,7 @@ cdef class BusMap:
     cdef State effective(self, State state, int64_t now) noexcept nogil:
         """What the feed said last holds only while it lives; a private bus has no heart."""
         if state == STATE_LIVE and self._fd >= 0 and (
-            self.is_closed() or now - <int64_t>_load_acquire(&self.live.heartbeat) > STALE_AFTER
+            self.dead or self.is_closed() or now - <int64_t>_load_acquire(&self.live.heartbeat) > STALE_AFTER
         ):
             return STATE_STALE
         return state
@@ -246,16 +246,20 @@ cdef class BusMap:
         return self.instrument_count()
 
     def is_alive(self):
-        """Return True while the producer lives: it holds a lock that the kernel drops with it, however it dies."""
+        """Return True while the producer lives: it holds a lock that the kernel drops with it, however it dies.
+
+        Nobody takes up a generation again: after the first False its books are stale, however fresh the heartbeat.
+        """
         if self._fd < 0:
             return True
-        if self.is_closed():
+        if self.dead or self.is_closed():
             return False
         try:
             fcntl.flock(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
         fcntl.flock(self._fd, fcntl.LOCK_UN)
+        self.dead = True
         return False
 
     def is_current(self):

@@ -8,6 +8,7 @@ from fastfeed_core.market cimport Hub
 from fastfeed_core.publish cimport Publisher
 from fastfeed_core.records cimport ConnectionRow, LatencyHead
 from fastfeed_core.routes cimport Route, Routes
+from fastfeed_core.state cimport Source
 
 #: what the caller has to do with a frame
 cdef enum Outcome:
@@ -31,6 +32,7 @@ cdef Outcome receive_frame(Receiver* r, const char* p, Py_ssize_t size, int64_t 
 
 
 cdef class Connection:
+    cdef Source* _book(self, str topic)
     cdef Receiver receiver
     cdef readonly Hub hub
     cdef readonly int id

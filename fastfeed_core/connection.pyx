@@ -33,7 +33,7 @@ from fastfeed_core.event cimport (
 from fastfeed_core.keeper cimport keep_levels, keep_refuse
 from fastfeed_core.market cimport Market
 from fastfeed_core.publish cimport publisher_flush, publisher_now
-from fastfeed_core.records cimport LatencyHead
+from fastfeed_core.records cimport STATE_LIVE, LatencyHead
 from fastfeed_core.routes cimport (
     Route,
     routes_add,
@@ -272,11 +272,30 @@ cdef class Connection:
         cdef Route* route = routes_find(&self.receiver.routes, text, len(text))
         return route.messages if route != NULL else 0
 
+    def taken(self, str topic not None):
+        """The venue took the subscription to a book whose snapshot comes by request."""
+        cdef Source* source = self._book(topic)
+        if source != NULL:
+            source.taken = True
+
+    def doubt(self, str topic not None):
+        """The subscription to a book is not to be relied on: the book goes on with others, if it can."""
+        cdef Source* source = self._book(topic)
+        if source != NULL:
+            source.taken = False
+            source.chain.in_step = False
+
+    cdef Source* _book(self, str topic):
+        cdef bytes text = topic.encode()
+        cdef Route* route = routes_find(&self.receiver.routes, text, len(text))
+        return <Source*>route.source if route != NULL and route.channel == CHANNEL_BOOK else NULL
+
     def settle(self, int64_t since):
         """Take the books that have not moved since `since` for in step: nothing of them is on its way any more.
 
-        Called a while after the venue took the subscriptions, at `since`. Returns True if all books are in step, so
-        that this connection alone would keep them.
+        Called a while after the venue took the subscriptions, at `since`. Only books by request: others have a
+        snapshot of their own at a subscription, and are in step by that. Returns True if this connection alone would
+        keep all books that are live: each is in step, and none has moved without it.
         """
         cdef Route* route
         cdef Source* source
@@ -286,12 +305,13 @@ cdef class Connection:
             route = &self.receiver.routes.slots[i]
             while route != NULL:
                 source = <Source*>route.source
-                if source != NULL and route.channel == CHANNEL_BOOK and not source.chain.in_step:
-                    if route.messages == 0 and source.market.pub.ts_recv < since \
-                            and source.chain.epoch == source.market.epoch:
-                        source.chain.in_step = True
-                    else:
+                if source != NULL and route.channel == CHANNEL_BOOK and source.market.state == STATE_LIVE:
+                    if not source.heard and source.market.pub.ts_recv >= since:
                         all = False
+                    elif not source.chain.in_step:
+                        source.chain.in_step = source.taken and not source.heard \
+                            and source.chain.epoch == source.market.epoch
+                        all = all and source.chain.in_step
                 route = route.next
         return all
 

@@ -163,7 +163,8 @@ cdef void _reset(MarketState* m, Source* source, Event* event, int64_t ts_recv, 
     else:
         _gap(m, source, event, ts_recv)
         return
-    source.chain.last = event.last_seq
+    if m.state == STATE_LIVE:               # and not dropped for being crossed
+        source.chain.last = event.last_seq
 
 
 # ---- whole books
@@ -194,9 +195,12 @@ cdef bint keep_reply(MarketState* m, Event* event, int limit, Reason reason, int
         return False
     event.limit = 0
     ledger_replace(m, NO_CONNECTION, event, limit, reason, ts_recv, publisher_now(m.hub.bus, ts_recv))
+    if m.state != STATE_LIVE:
+        return False                        # it is crossed, and was dropped for that
     source = m.sources
     while source != NULL:
-        source.chain.in_step = True
+        # One whose subscription is still to be taken could miss what the venue sends meanwhile.
+        source.chain.in_step = source.heard or source.taken
         source.chain.ahead = 0
         source.chain.epoch = m.epoch
         source = source.next
@@ -272,6 +276,7 @@ cdef void _refresh(MarketState* m, Source* source, Event* event, int64_t ts_recv
 cdef void keep_levels(Source* source, Event* event, int64_t ts_recv, int64_t ts_publish) noexcept nogil:
     """Take one message of a book's channel."""
     cdef MarketState* m = source.market
+    source.heard = True
     if event.kind == EVENT_REFRESH:
         _refresh(m, source, event, ts_recv, ts_publish)
         return

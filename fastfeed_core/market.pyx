@@ -366,8 +366,7 @@ cdef class Market:
             return "same"
         self._decode(decoder, body)
         m.pub.row.repairs += 1
-        keep_reply(m, event, limit, REASON_REPAIRED, ts_recv)
-        return "repaired"
+        return "repaired" if keep_reply(m, event, limit, REASON_REPAIRED, ts_recv) else "gone"
 
     def compare(self, Decoder decoder not None, bytes body not None, int limit):
         """Return whether the book in a reply is this one; arguments and errors as of `apply_snapshot`.

@@ -1,5 +1,6 @@
 """The broadcast ring over a plain buffer: what the tests and the benchmarks of the ring alone drive."""
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free
 
@@ -43,6 +44,7 @@ cdef class Ring:
     cdef ff_ring_reader reader
     cdef readonly uint64_t capacity
     cdef readonly bint attached
+    cdef uint64_t most                  # bytes of the largest record; 0 if another process writes
     cdef char* own
     cdef const unsigned char[::1] view
     cdef char[65536] buffer
@@ -54,6 +56,7 @@ cdef class Ring:
             raise ValueError(f"capacity out of range: expected a power of two of at least 65536, was {capacity}")
         self.capacity = capacity
         self.attached = attach
+        self.most = 0 if attach else ff_max_record(capacity)
         if memory is None:
             # The prefetch of the writer and the clamped copy of a lapped reader stay inside of the margin behind.
             start = self.own = <char*>calloc(1, capacity + 2 * MARGIN)
@@ -107,14 +110,11 @@ cdef class Ring:
         """Records that the reader lost so far."""
         return self.reader.lost
 
-    cdef uint64_t _length(self, bytes payload) except 0:
-        """Bytes of a record."""
-        cdef uint64_t length = sizeof(ff_head) + len(payload)
+    cdef int _refuse(self, bytes payload) except -1:
+        """Say why a payload cannot be written."""
         if self.attached:
             raise ValueError("the producer of this ring is another process")
-        if length > ff_max_record(self.capacity):
-            raise ValueError(f"payload out of range: expected at most {self.max_payload} bytes, was {len(payload)}")
-        return length
+        raise ValueError(f"payload out of range: expected at most {self.max_payload} bytes, was {len(payload)}")
 
     def write(self, bytes payload not None, int kind=1):
         """Append one record.
@@ -123,9 +123,12 @@ cdef class Ring:
         ------
         ValueError : the payload is too long, or the producer is another process
         """
-        cdef uint64_t length = self._length(payload)
-        cdef ff_head* head = ff_ring_claim(&self.writer, length)
-        memcpy(<char*>head + sizeof(ff_head), <const char*>payload, len(payload))
+        cdef uint64_t length = sizeof(ff_head) + PyBytes_GET_SIZE(payload)
+        cdef ff_head* head
+        if length > self.most:
+            self._refuse(payload)
+        head = ff_ring_claim(&self.writer, length)
+        memcpy(<char*>head + sizeof(ff_head), PyBytes_AS_STRING(payload), length - sizeof(ff_head))
         ff_ring_commit(&self.writer, head, length, kind, 0)
 
     def write_same(self, bytes payload not None, uint64_t count):
@@ -135,10 +138,12 @@ cdef class Ring:
         ------
         ValueError : the payload is too long, or the producer is another process
         """
-        cdef uint64_t length = self._length(payload)
+        cdef uint64_t length = sizeof(ff_head) + PyBytes_GET_SIZE(payload)
         cdef const char* source = payload
         cdef ff_head* head
         cdef uint64_t _i
+        if length > self.most:
+            self._refuse(payload)
         with nogil:
             for _i in range(count):
                 head = ff_ring_claim(&self.writer, length)

@@ -33,6 +33,8 @@ cdef struct Source:
     uint16_t connection
     ConnectionRow* row              # of that connection
     Chain chain
+    bint heard                      # a message of the book came by it
+    bint taken                      # the venue took its subscription, which brings no snapshot of its own
     Source* next                    # of the same market's book, or of its quotes
     uint64_t bit                    # that marks what it brought, in `Seen`
 

@@ -53,6 +53,7 @@ class Pipeline:
         for topic, channel in ((self.depth, "book"), ("btcusdt@bookTicker", "bbo"), ("btcusdt@trade", "trade"),
                                ("btcusdt@aggTrade", "trade")):  # fmt: skip
             connection.route(topic, "BTCUSDT", channel, self.market)
+            connection.taken(topic)  # the venue has answered
         return connection
 
     def receive(self, frame: bytes, connection: int = 0) -> list[Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from livebus import LiveBus
+from livebus import LiveBus, RemoteBus, remote_bus
 from processes import fastfeed as run_fastfeed
 from processes import wait_for
 
@@ -123,6 +123,64 @@ def test_the_recorder_writes_parquet(shm, tmp_path):
     (file,) = (tmp_path / "p").glob("trade-*.parquet")
     assert parquet.read_table(file)["px"].to_pylist() == [1000100] * 20
     bus.writer.close()
+
+
+def test_the_dashboard_paints_books_and_last_trades(demo):
+    lines = run("dashboard.py", "examples", BTC, "binance:BTC/USDT:USDT", "--every", "0.3", "--paints", "5")
+    assert lines[-1] == "end paints 5"
+    assert sum(line.startswith("instrument ") for line in lines) == 5
+    last = lines[-4:-1]
+    assert re.fullmatch(r"merged [1-9]\d* lost 0", last.pop())
+    rows = [line.split() for line in last]
+    assert sorted(row[0] for row in rows) == [BTC, "binance:BTC/USDT:USDT"]
+    for _, state, bid, ask, spread, price in rows:
+        assert (state, 0 < float(bid) < float(ask), float(spread) > 0, float(price) > 0) == ("live", True, True, True)
+
+
+def test_the_dashboard_shows_what_is_newest_and_what_became_of_the_feed(shm):
+    sys.path.insert(0, str(EXAMPLES))
+    try:
+        import dashboard
+    finally:
+        sys.path.pop(0)
+    with remote_bus("examples") as first:
+        board = dashboard.Board(fastfeed.open("examples"))
+        seen_dead = False
+
+        def show(state: str, feed: RemoteBus | None) -> None:
+            """Take what comes until the book has that state; a feed beats its heart with whatever it writes."""
+            nonlocal seen_dead
+            while board.rows.get(BTC, dashboard.Row()).state != state:
+                if feed is not None:
+                    feed.do("bbo")
+                try:
+                    assert board.reader.wait()
+                    board.take()
+                except fastfeed.PublisherGone:
+                    seen_dead = True
+
+        show("live", first)
+        assert board.rows == {BTC: dashboard.Row("live", 100.0, 101.0), "binance:ETH/USDT": dashboard.Row()}
+        merged = board.reader.merged
+        for _ in range(50):
+            first.do("trade")
+        board.take()
+        show("live", first)
+        assert (board.rows[BTC].last, board.reader.merged - merged) == (100.01, 49)
+        assert board.lines()[1].split() == [BTC, "live", "100", "101", "99.5", "100.01"]
+        assert board.lines()[2].split() == ["binance:ETH/USDT", "syncing", "-", "-", "-", "-"]
+        first.kill()
+        show("stale", None)
+        if not seen_dead:  # this process was held up for a second
+            with pytest.raises(fastfeed.PublisherGone):
+                board.reader.wait()
+        assert board.rows[BTC] == dashboard.Row("stale", 100.0, 101.0, 100.01)
+        with remote_bus("examples") as second:
+            show("live", second)
+            assert board.rows[BTC] == dashboard.Row("live", 100.0, 101.0)
+            second.close()
+        while board.reader.wait():
+            board.take()
 
 
 def test_the_plain_reader_prints_a_top_and_trades(demo):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from bell import ask_to_be_woken, attached
-from feeder import Feeder
+from childfeed import Feeder
 
 import fastfeed
 from fastfeed_core.bus import path
@@ -196,7 +196,7 @@ COUNT = """
 import os, sys
 sys.path.insert(0, "tests")
 from bell import attached
-from feeder import Feeder
+from childfeed import Feeder
 from fastfeed_core.bus import path
 from fastfeed_core.counters import bucket_low
 feed = Feeder("count")

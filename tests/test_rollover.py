@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
-from fakevenue import FakeVenue, Talk
+from fakevenue import BY_REQUEST, FakeVenue, Talk
 from rig import Rig
 
 from fastfeed.config import Reconnect
@@ -69,8 +69,18 @@ def test_the_old_connection_goes_when_the_new_one_is_in_step_and_not_before(monk
     assert it.reasons() == ["snapshot"]
 
 
-def test_books_that_do_not_move_go_on_with_the_new_connection(monkeypatch):
-    it = talk(monkeypatch)
+def by_request(monkeypatch) -> Talk:
+    """A book whose snapshot comes by request, live on its first connection."""
+    it = Talk(monkeypatch, FakeVenue(**BY_REQUEST), reconnect=Reconnect(roll_s=100))
+    it.accept()
+    (request,) = it.requested()
+    it.reply(request, 10, [(100, 1)])
+    assert it.live
+    return it
+
+
+def test_a_book_that_does_not_move_goes_on_with_the_new_connection(monkeypatch):
+    it = by_request(monkeypatch)
     it.wait(100)
     new = it.key(1)
     it.connect()
@@ -83,6 +93,40 @@ def test_books_that_do_not_move_go_on_with_the_new_connection(monkeypatch):
     it.stream("delta", 0, prev=10, last=11, bids=[(99, 1)])
     assert it.live
     assert it.levels() == [(100, 1), (99, 1)]
+
+
+def test_a_book_whose_subscription_the_new_connection_is_refused_stays_with_the_old_one(monkeypatch):
+    it = by_request(monkeypatch)
+    it.wait(100)
+    old, new = it.key(0), it.key(1)
+    it.connect()
+    ((_, _, number),) = it.sent(1)
+    it.say(("Refusal", {"request_id": number, "reason": "no"}), connection=1)
+    it.wait(30)
+    assert it.open() == [old, new]
+    it.feed.disconnected(old, it.now)
+    assert not it.live  # nobody has it now
+
+
+def test_a_book_in_the_stream_that_the_new_connection_does_not_bring_stays_with_the_old_one(monkeypatch):
+    it = talk(monkeypatch)
+    it.wait(100)
+    old, new = it.key(0), it.key(1)
+    it.connect()
+    it.accept()
+    it.wait(30)
+    assert it.open() == [old, new]
+    it.feed.disconnected(old, it.now)
+    assert not it.live
+
+
+def test_a_stop_on_the_way_is_a_stop(monkeypatch):
+    it = talk(monkeypatch)
+    it.wait(100)
+    it.connect()
+    it.feed._protocol.stop(it.now)
+    it.wait(5)
+    assert it.feed.connections == []
 
 
 def test_a_successor_that_is_refused_is_tried_again_and_the_old_one_kept(monkeypatch):
@@ -159,6 +203,7 @@ def test_all_can_be_replaced_at_a_word(monkeypatch):
     new = it.key(1)
     it.connect()
     it.accept()
+    it.stream("snapshot", 1, last=10, bids=[(100, 1)], asks=[(101, 1)])
     it.wait(5)
     assert it.open() == [new]
     assert it.live

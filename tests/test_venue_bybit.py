@@ -6,7 +6,6 @@ from dataclasses import replace
 from decimal import Decimal
 from random import Random
 
-import aiohttp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +13,7 @@ from rig import Rig
 
 from fastfeed.config import Endpoints, Feed
 from fastfeed.engine.listing import list_instruments
+from fastfeed.engine.network import Network
 from fastfeed.errors import MalformedReply, RateLimited, RequestRefused, VenueDown
 from fastfeed.instrument import instruments
 from fastfeed.places import Places
@@ -318,11 +318,11 @@ def test_a_listing_is_asked_for_again_when_the_venue_says_too_many_visits():
     async def main():
         async with (
             Simulator(["bybit"], knobs=Knobs(symbols=2, levels=20), faults="429:@1,429:@3x2") as sim,
-            aiohttp.ClientSession() as http,
+            Network() as network,
         ):
             places = sim.endpoints["bybit"]
             feed = Feed(venue="bybit", instruments=("*",), channels=("book",), endpoints=Endpoints(rest=places["rest"]))
-            return await list_instruments(feed, "feed[0]", http, None, Places(Random(0), None))
+            return await list_instruments(feed, "feed[0]", network, Places(Random(0), None))
 
     found = asyncio.run(asyncio.wait_for(main(), 60))
     assert len(found) == 8

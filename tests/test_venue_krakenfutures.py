@@ -8,12 +8,12 @@ from decimal import Decimal
 from random import Random
 from types import SimpleNamespace
 
-import aiohttp
 import pytest
 from rig import Rig
 
 import fastfeed
 from fastfeed.engine.listing import list_instruments
+from fastfeed.engine.network import Network
 from fastfeed.errors import MalformedReply, RateLimited, RequestRefused, VenueDown
 from fastfeed.instrument import instruments
 from fastfeed.places import Places
@@ -262,12 +262,12 @@ def test_a_listing_that_is_refused_with_status_200_is_asked_for_again(monkeypatc
     monkeypatch.setattr(krakenfutures, "_PAUSE_S", 0.01)
 
     async def run():
-        async with Simulator(["krakenfutures"], faults="429:@1x3") as sim, aiohttp.ClientSession() as http:
+        async with Simulator(["krakenfutures"], faults="429:@1x3") as sim, Network() as network:
             rest = str(sim.endpoints["krakenfutures"]["rest"]["krakenfutures"])
             feed = SimpleNamespace(
                 venue="krakenfutures", products=[PRODUCT], instruments=["*/USD:USD"], rest=lambda product: rest
             )
-            return await list_instruments(feed, "feed[0]", http, None, Places(Random(0), None)), sim.faults.counts
+            return await list_instruments(feed, "feed[0]", network, Places(Random(0), None)), sim.faults.counts
 
     found, counts = asyncio.run(run())
     assert len(found) == 4

@@ -1,8 +1,9 @@
 """The bus against what the machine can do, in one table.
 
-`python -m benchmarks.bus [--only GROUP,...] [--peers] [--variants] [--rounds N] [--cpus A,B] [--json FILE]`
+`python -m benchmarks.bus [--only GROUP,...] [--peers] [--variants] [--rounds N] [--cpus A,B] [--write]
+[--json FILE]`
 
-Both processes of a pair are pinned. Where a cache line travels between two cores, each chunk lies between two chunks of a
+Both processes of a pair are pinned. Where a cache line travels between two cores, each chunk lies between two chunks of
 bare ping-pong of the same pair of processes, because a virtual machine's cores are moved: the distance is "near" below
 250 ns a round trip and "far" above, a chunk whose two ping-pongs differ by a quarter is thrown away, and latencies are
 ratios to them. Rounds alternate between the cases. A cell is the median of its chunks, with the least and the greatest.
@@ -11,8 +12,10 @@ ratios to them. Rounds alternate between the cases. A cell is the median of its 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -46,6 +49,9 @@ VARIANTS: dict[str, dict[str, str]] = {
     "asks for three more lines as a reader": {"FF_LINES_ASKED": "3"},
     "is read without a pause between looks": {"EMPTY": "(void)0"},
 }
+SHM = Path("/dev/shm")
+PAGE = Path(__file__).parent.parent.parent / "docs" / "performance.md"
+SIZES = (48, 64)  # payload bytes from Python to Python: with our head, one line and two
 PEERS = ("pyaeron", "iceoryx2", "pyzmq", "multiprocessing.Queue")
 SLOW = {"iceoryx2": 2000, "pyzmq": 1000, "multiprocessing.Queue": 1000}  # trips a chunk; 10,000 of the others
 
@@ -95,7 +101,7 @@ def lossless(drivers: Drivers, rows: Rows) -> None:
     """Producer and reader at once."""
     for size, batch in ((64, 1), (64, 16), (128, 16)):
         goals = {"near": 40.0, "far": 130.0} if (size, batch) == (64, 16) else {}
-        for chunk in drivers.run("throughput", "lossless", size, batch, 1):
+        for chunk in drivers.run("throughput", "lossless", size, batch, 3):
             regime = rows.regime(chunk["before"], chunk["after"])
             if regime is not None:
                 row = rows.row("lossless", f"{size} bytes, a flush every {batch}", "ns a record", goals)
@@ -122,25 +128,35 @@ def wake(drivers: Drivers, rows: Rows) -> None:
 def pairs(drivers: Drivers, rows: Rows, python: str, path: str, transports: tuple[str, ...]) -> None:
     """Bytes from Python to Python and back, ours and the peers' in turn."""
     script = Path(__file__).with_name("pair.py")
-    ours: dict[str, list[float]] = {}
-    for name in transports:
+    before = set(SHM.glob("iox2_*"))
+    ours: dict[tuple[int, str], list[float]] = {}
+    for name, size in itertools.product(transports, SIZES):
+        if size != SIZES[-1] and name in SLOW:
+            continue
         trips = SLOW.get(name, 10_000)
-        command = [python, str(script), name, str(drivers.calibration()), "3", str(trips), *map(str, drivers.cpus)]
+        command = [python, str(script), name, str(size), str(drivers.calibration()), "3", str(trips)]
         done = subprocess.run(
-            command, stdout=subprocess.PIPE, text=True, check=True, timeout=180, env=os.environ | {"PYTHONPATH": path}
+            [*command, *map(str, drivers.cpus)],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            timeout=180,
+            env=os.environ | {"PYTHONPATH": path},
         )
         for line in done.stdout.splitlines():
             chunk: dict[str, float] = json.loads(line)
             regime = rows.regime(chunk["before"], chunk["after"])
             if regime is None:
                 continue
-            rows.row("python to python", f"{name}, 64 bytes and back", "ns").add(chunk["trip"], regime)
+            rows.row("python to python", f"{name}, {size} bytes and back", "ns").add(chunk["trip"], regime)
             if name == "fastfeed":
-                ours.setdefault(regime, []).append(chunk["trip"])
-            elif regime in ours:
+                ours.setdefault((size, regime), []).append(chunk["trip"])
+            elif (size, regime) in ours:
                 goals = {"near": 0.6, "far": 0.6} if name == "pyaeron" else {}
-                ratio = sorted(ours[regime])[len(ours[regime]) // 2] / chunk["trip"]
-                rows.row("python to python", f"fastfeed / {name}", "ratio", goals).add(ratio, regime)
+                ratio = statistics.median(ours[size, regime]) / chunk["trip"]
+                rows.row("python to python", f"fastfeed / {name}, {size} bytes", "ratio", goals).add(ratio, regime)
+    for left in set(SHM.glob("iox2_*")) - before:  # iceoryx2 leaves its housekeeping to its next node
+        left.unlink(missing_ok=True)
 
 
 def variants(folder: Path, cpus: tuple[int, int], rows: Rows, rounds: int) -> None:
@@ -151,8 +167,8 @@ def variants(folder: Path, cpus: tuple[int, int], rows: Rows, rounds: int) -> No
             roundtrip(drivers, rows, "a ring that " + name, (64, 128, 256, 512))
 
 
-def groups(args: argparse.Namespace, folder: Path, rows: Rows) -> dict[str, Callable[[], None]]:
-    """Return what one round of each group is."""
+def groups(args: argparse.Namespace, folder: Path, rows: Rows, where: dict[str, Any]) -> dict[str, Callable[[], None]]:
+    """Return what one round of each group is; adds to `where` what the peers run on."""
     drivers = Drivers(folder / "drivers", args.cpus)
     root = str(Path(__file__).parent.parent.parent)
     found: dict[str, Callable[[], None]] = {
@@ -171,6 +187,8 @@ def groups(args: argparse.Namespace, folder: Path, rows: Rows) -> dict[str, Call
             print(f"no peers: {made}", file=sys.stderr)
         else:
             python, core = made
+            where["python of the pairs"] = table.version([python, "--version"])
+            where["peers"] = ", ".join(peers.PACKAGES[:3])
             found["pairs"] = lambda: pairs(drivers, rows, python, str(core), ("fastfeed", *PEERS))
     return found
 
@@ -194,6 +212,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--peers", action="store_true", help="also the peers, in an environment made for them by pip")
     parser.add_argument("--peers-folder", metavar="FOLDER", help="keep that environment there, and use it again")
     parser.add_argument("--variants", action="store_true", help="only other builds of the ring, round trips")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/performance.md")
     parser.add_argument("--json", metavar="FILE", help="write all chunks there")
     args = parser.parse_args()
     if len(args.cpus) != 2 or args.cpus[0] == args.cpus[1]:
@@ -213,14 +232,14 @@ def main() -> int:
         if args.variants:
             variants(folder, args.cpus, rows, args.rounds)
         else:
-            works = groups(args, folder, rows)
+            works = groups(args, folder, rows, where)
             for number in range(args.rounds):
                 for name in args.only.split(","):
                     print(f"round {number + 1} of {args.rounds}: {name}", file=sys.stderr)
                     works[name]()
-    print("\n".join(f"- {key}: {value}" for key, value in where.items()))
-    print(f"- chunks thrown away because the cores were moved: {rows.moved}\n")
-    print(table.markdown(rows))
+    print(table.report(rows, where))
+    if args.write:
+        table.write_page(PAGE, "variants" if args.variants else "bus", table.report(rows, where))
     if args.json:
         Path(args.json).write_text(json.dumps(table.as_json(rows, where), indent=1) + "\n")
     missed = [f"{row.group}: {row.what}" for row in rows.rows.values() if row.missed()]

@@ -1,11 +1,11 @@
 """Round trips of `bytes` between two Python processes over one transport: ours, or a peer's.
 
-`python pair.py TRANSPORT CALIBRATION CHUNKS TRIPS CPU CPU` prints a JSON line a chunk, medians in ns. It stands alone, so
-that any interpreter can run it that has the transport; CALIBRATION is the compiled `calibrate.c`.
+`python pair.py TRANSPORT BYTES CALIBRATION CHUNKS TRIPS CPU CPU` prints a JSON line a chunk, medians in ns. It stands
+alone, so that any interpreter can run it that has the transport; CALIBRATION is the compiled `calibrate.c`.
 
-Both ends spin where the transport lets them. A message is 64 bytes of payload; it comes back as a new `bytes` object and
-is compared with what was sent: each one before anything is timed, the last of each group then. The clock is read once a
-group of trips, because it costs as much as a part of a trip.
+Both ends spin where the transport lets them. A message of BYTES bytes comes back as a new `bytes`
+object and is compared with what was sent: each one before anything is timed, the last of each group then. The clock is
+read once a group of trips, because it costs as much as a part of a trip.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 
-PAYLOAD = 64
 WARM_UP = 512
 MADV_POPULATE_WRITE = 23
 GROUP = 8  # trips
@@ -35,8 +34,9 @@ Echo = Callable[[int], None]
 class Pair:
     """One transport: what is made before the fork, and each side's own part after it."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, size: int) -> None:
         self.folder = folder
+        self.size = size
 
     def parent(self) -> Trips:
         raise NotImplementedError
@@ -48,10 +48,10 @@ class Pair:
 class Fastfeed(Pair):
     CAPACITY = 1 << 20
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, size: int) -> None:
         from fastfeed_core.ring import Ring
 
-        super().__init__(folder)
+        super().__init__(folder, size)
         self.ring = Ring
         self.memory = [mmap.mmap(-1, Ring.size(self.CAPACITY)) for _ in range(2)]
         for memory in self.memory:
@@ -92,8 +92,8 @@ class Fastfeed(Pair):
 class Aeron(Pair):
     """pyaeron over IPC with exclusive publications; the media driver is a process of its own."""
 
-    def __init__(self, folder: str) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: str, size: int) -> None:
+        super().__init__(folder, size)
         self.places, places = os.pipe()
         self.driver = os.fork()
         if self.driver == 0:
@@ -160,7 +160,7 @@ class Iceoryx(Pair):
         import iceoryx2 as iox2
 
         class Payload(ctypes.Structure):
-            _fields_ = [("data", ctypes.c_uint8 * PAYLOAD)]
+            _fields_ = [("data", ctypes.c_uint8 * self.size)]
 
             @staticmethod
             def type_name() -> str:
@@ -244,10 +244,10 @@ class Zmq(Pair):
 class Queue(Pair):
     """Two queues of multiprocessing."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, size: int) -> None:
         import multiprocessing
 
-        super().__init__(folder)
+        super().__init__(folder, size)
         context = multiprocessing.get_context("fork")
         self.there, self.back = context.Queue(), context.Queue()
 
@@ -322,7 +322,7 @@ def run(pair: Pair, calibration: Calibration, chunks: int, trips: int, cpus: tup
         time.sleep(0.2)  # a queue's thread may still be writing
         os._exit(0)
     make = pair.parent()
-    messages = [os.urandom(PAYLOAD) for _ in range(64)]
+    messages = [os.urandom(pair.size) for _ in range(64)]
     for number in range(WARM_UP):
         if make(messages[number % 64], 1) != messages[number % 64]:
             raise AssertionError("a message came back changed")
@@ -344,10 +344,10 @@ def run(pair: Pair, calibration: Calibration, chunks: int, trips: int, cpus: tup
 
 def main() -> None:
     """Run one transport."""
-    name, library, *numbers = sys.argv[1:]
+    name, size, library, *numbers = sys.argv[1:]
     chunks, trips, *cpus = map(int, numbers)
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        pair = TRANSPORTS[name](folder)
+        pair = TRANSPORTS[name](folder, int(size))
         if isinstance(pair, Aeron):
             stack.callback(pair.close)
         for chunk in run(pair, Calibration(library), chunks, trips, (cpus[0], cpus[1])):

@@ -19,8 +19,9 @@ from Cython.Build import cythonize
 
 directives = dict(language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False)
 flags = ["-O3", "-std=gnu11", "-fno-strict-aliasing", "-Wno-unused-function", "-Wno-sign-compare"]
-one = Extension("fastfeed_core.ring", ["fastfeed_core/ring.pyx"], include_dirs=["fastfeed_core"], extra_compile_args=flags)
-setup(ext_modules=cythonize([one], compiler_directives=directives))
+source = "fastfeed_core/ring.pyx"
+ring = Extension("fastfeed_core.ring", [source], include_dirs=["fastfeed_core"], extra_compile_args=flags)
+setup(ext_modules=cythonize([ring], compiler_directives=directives))
 """
 
 

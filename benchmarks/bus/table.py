@@ -94,8 +94,20 @@ def machine(cpus: tuple[int, int]) -> dict[str, Any]:
         "python": sys.version.split()[0],
         "compiler": version(["gcc", "--version"]),
         "cython": _cython(),
-        "command": " ".join(["python -m benchmarks.bus", *sys.argv[1:]]),
+        "command": " ".join(["python -m benchmarks.bus", *_options()]),
     }
+
+
+def _options() -> list[str]:
+    """The command line without the names of files, which are nobody else's."""
+    given = iter(sys.argv[1:])
+    out = []
+    for option in given:
+        if option in ("--json", "--peers-folder"):
+            next(given, None)
+        else:
+            out.append(option)
+    return out
 
 
 def _cython() -> str:
@@ -107,7 +119,9 @@ def _cython() -> str:
 
 
 def _figure(value: float) -> str:
-    return f"{value:.2f}" if value < 100 else f"{value:,.0f}"
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.2f}" if value >= 0.1 or value == 0 else f"{value:.4f}"
 
 
 def _cell(row: Row, regime: str) -> str:
@@ -128,6 +142,28 @@ def markdown(rows: Rows) -> str:
         cells = " | ".join(_cell(row, regime) for regime in ("", "near", "far"))
         lines.append(f"| {row.group} | {what} | {row.unit} | {cells} |")
     return "\n".join(lines)
+
+
+def report(rows: Rows, where: dict[str, Any]) -> str:
+    """Return the table with where and when it was measured."""
+    lines = [f"- {key}: {value}" for key, value in where.items()]
+    lines.append(f"- chunks thrown away because the cores were moved: {rows.moved}")
+    return "\n".join([*lines, "", markdown(rows)])
+
+
+def write_page(page: Path, name: str, text: str) -> None:
+    """Put the text between the page's marks of that name.
+
+    Raises
+    ------
+    ValueError : the page has no such marks
+    """
+    old = page.read_text()
+    start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+    if start not in old or end not in old:
+        raise ValueError(f"no marks of {name!r} in {page.name}")
+    head, _, rest = old.partition(start)
+    page.write_text(f"{head}{start}\n{text}\n\n{end}{rest.partition(end)[2]}")
 
 
 def as_json(rows: Rows, where: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """How long the stress takes: seconds unless asked for more.
 
-`python -m pytest tests/stress --stress-seconds 60 --kills 1000 --wakes 1000000`
+`python -m pytest tests/stress --stress-seconds 60 --kills 1000 --sleeps 1000000`
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pytest
 OPTIONS = {
     "--stress-seconds": (float, 1.0, "seconds of each run of ring and cell"),
     "--kills": (int, 10, "producers, and readers, that are killed"),
-    "--wakes": (int, 2000, "times that a reader goes to sleep"),
+    "--sleeps": (int, 2000, "times that a reader goes to sleep"),
 }
 
 
@@ -29,7 +29,9 @@ def _option(config, name):
 
 def pytest_collection_modifyitems(config, items):
     """What was asked for may take longer than a test usually may."""
-    asked = 20 * _option(config, "--stress-seconds") + 3 * _option(config, "--kills") + _option(config, "--wakes") / 500
+    asked = (
+        20 * _option(config, "--stress-seconds") + 3 * _option(config, "--kills") + _option(config, "--sleeps") / 500
+    )
     for item in items:
         if item.path.parent.name == "stress":
             item.add_marker(pytest.mark.timeout(300 + asked))
@@ -47,7 +49,7 @@ def kills(request):
 
 @pytest.fixture(scope="session")
 def wakes(request):
-    return _option(request.config, "--wakes")
+    return _option(request.config, "--sleeps")
 
 
 @pytest.fixture
