@@ -14,9 +14,9 @@ import time
 
 from libc.stdint cimport int64_t
 
-PARTS = ("data", "readers", "lock")
+PARTS = ("data", "readers", "lock", "ctl")
 
-_FILE = re.compile(r"fastfeed\.(.+)\.(?:(data|readers|lock)|(?:data|readers)\.[0-9a-f]{16}\.tmp)")
+_FILE = re.compile(r"fastfeed\.(.+)\.(?:(data|readers|lock|ctl)|(?:data|readers)\.[0-9a-f]{16}\.tmp)")
 
 #: bytes that are allocated at once: the kernel begins anew after a signal, and must come to an end between two
 _CHUNK = 64 << 20
@@ -32,7 +32,7 @@ def folder():
 
 
 def path(str name not None, str part not None, str where=None):
-    """Return the path of a bus file; `part` is lock, data or readers."""
+    """Return the path of a bus file; `part` is lock, data, readers or ctl (the socket of `fastfeed ctl`)."""
     return os.path.join(where or folder(), f"fastfeed.{name}.{part}")
 
 

@@ -299,7 +299,7 @@ def test_clean_removes_what_a_killed_feed_left_and_nothing_that_lives(environmen
     (folder / "fastfeed.left.data.0123456789abcdef.tmp").write_bytes(bytes(4096))
     code, out, err = run(environment, "clean")
     assert (code, err) == (0, "")
-    parts = [rf"fastfeed\.left\.{part}" for part in ("data", r"data\.0123456789abcdef\.tmp", "readers", "lock")]
+    parts = [rf"fastfeed\.left\.{part}" for part in ("ctl", "data", r"data\.0123456789abcdef\.tmp", "readers", "lock")]
     assert re.fullmatch(rf"removed left: {', '.join(parts)} \([0-9.]+ MiB\)\n", out)
     assert {entry.split(".")[1] for entry in os.listdir(folder)} == {bus}
     assert run(environment, "clean", "--json") == (0, "[]\n", "")

@@ -171,7 +171,7 @@ def test_no_secret_is_found_in_logs_on_the_bus_or_in_what_is_printed(
             assert cli.main(["status", "secret", "--json"]) == 0
             assert cli.main(["status", "secret"]) == 0
             printed = capsys.readouterr()
-            shown = {path.name: written(path) for path in shm.iterdir()}
+            shown = {path.name: written(path) for path in shm.iterdir() if path.is_file()}
     shown |= {
         "log": (tmp_path / "feed.log").read_bytes(),
         "printed": (printed.out + printed.err).encode(),

@@ -298,6 +298,8 @@ def test_a_change_in_the_middle_of_a_rollover_is_made_on_both_sockets(monkeypatc
     subscribe(it, 2)
     asked = it.accept()
     assert asked.count(("sub", ["book:C2USDT"])) == 2
+    for number in range(2):
+        it.stream("snapshot", 1, number, last=10, bids=[(100, 1)], asks=[(101, 1)])
     it.wait(1)
     it.stream("snapshot", 0, coin=2, last=3, bids=[(1, 1)])
     it.wait(5)

@@ -215,7 +215,7 @@ class Engine:
             self._markets.open(instrument, rows, feed.options)
         except OSError as error:
             full = BusFull(self.config.bus.name, instrument.name, self._writer.image_size)
-            _log.error("instrument left out error=%s (%s)", full, error)
+            _log.error("instrument left out error=%s (%s)", full, error.strerror)
             return False
         return True
 
