@@ -83,10 +83,10 @@ def cases() -> Iterator[tuple[str, Callable[[ExitStack, int], Callable[[], objec
         stage = stack.enter_context(open_stage(PRODUCTS["spot"], (), quotes.snapshot, ring=1 << 22))
         drive.run(stage.connection, pack(quotes.kinds["bookTicker"][:count]), TS)
         bus = BusMap(writer=stage.bus)
-        for _ in range(2):  # the first one imports numpy, and finds room for all rows
-            subscription = Subscription(bus, kinds=["bbo"], start=stage.start)
-            subscription.batch()
         subscription = Subscription(bus, kinds=["bbo"], start=stage.start)
+        for _ in range(3):  # the first one imports numpy, and finds room for all rows; the second fills arrays again
+            subscription.batch()
+            subscription.attach(bus, stage.start)
         return subscription.batch
 
     yield "batch-read-bbo", prepare_batch

@@ -55,7 +55,7 @@ def read(name: str, how: str) -> None:
             if bus.map.closed and not seen.poll():
                 break
             if how != "spin":
-                seen.reader._subscription.wait(how, 50_000_000)
+                seen.reader.await_record(how, 50_000_000)
         if time.monotonic() - told > 1:
             told = time.monotonic()
             seen.look()
@@ -97,7 +97,7 @@ def tenths(memory: list[float]) -> list[float]:
 def is_flat(memory: list[float]) -> bool:
     """No growth in the second half: the first is for buffers to find their size."""
     parts = tenths(memory)
-    return parts[-1] - parts[len(parts) // 2] <= max(GROWTH_MIB, GROWTH * parts[len(parts) // 2])
+    return bool(parts) and parts[-1] - parts[len(parts) // 2] <= max(GROWTH_MIB, GROWTH * parts[len(parts) // 2])
 
 
 def followed(stay: list[Consumer], kills: int) -> bool:
