@@ -175,7 +175,7 @@ class Proxy:
 
 def reset(writer: asyncio.StreamWriter) -> None:
     """Close a connection so that the other end gets a reset."""
-    with contextlib.suppress(OSError):  # closed before
+    with contextlib.suppress(OSError, ValueError):  # closed before; uvloop knows its descriptor as -1 then
         linger = struct.pack("ii", 1, 0)
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     writer.transport.abort()
