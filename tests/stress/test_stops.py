@@ -118,6 +118,8 @@ print(seen.before + seen.read + seen.reader.lost, seen.reader.lost, seen.gone, f
 def test_a_stopped_reader_of_a_bus_learns_its_exact_loss(shm):
     with feeder("stopped") as feeds:
         pid = feeds.fork(pause=0.03)
+        fastfeed.open("stopped", timeout=30)
+        os.kill(pid, signal.SIGSTOP)  # else it could be done before the reader has started
         paths = [str(HERE), str(HERE.parent), str(HERE.parent.parent)]
         reader = subprocess.Popen(
             [sys.executable, "-c", READER, "stopped", *paths], stdout=subprocess.PIPE, text=True, env=os.environ.copy()
@@ -126,6 +128,7 @@ def test_a_stopped_reader_of_a_bus_learns_its_exact_loss(shm):
         assert reader.stdout.readline() == "up\n"
         reader.send_signal(signal.SIGSTOP)
         wait_for_state(reader.pid, "T")
+        os.kill(pid, signal.SIGCONT)
         bus = fastfeed.open("stopped")
         last = FIRST + CHUNK * CHUNKS - 1
         wait_for(lambda: bus.book(NAME).top().sequence == last)
