@@ -107,7 +107,7 @@ class Network:
         Unreachable : it could not be opened
         """
         try:
-            await picows.ws_connect(
+            _, made = await picows.ws_connect(
                 listener,
                 url,
                 ssl_context=self._tls if url.startswith("wss:") else None,
@@ -120,6 +120,10 @@ class Network:
             )
         except Exception as error:
             raise Unreachable(self._explain(error, url)) from error
+        if made is None:
+            # picows takes an end before the answer for no error. Unsaid, it would be tried again at the next tick: no
+            # pause, no budget and no breaker would know of it.
+            raise Unreachable(f"closed before the handshake was over{self._by_way()}")
 
     async def request(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float
