@@ -32,6 +32,7 @@ class Connection(msgspec.Struct, frozen=True):
     id: int
     url: str
     headers: dict[str, str]
+    local: str | None = None  # the address of this machine to leave from; None: any
 
 
 class Subscription(NamedTuple):

@@ -5,12 +5,14 @@ All that is wrong with a file is found at once: each field is read by itself, th
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import tomllib
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 from urllib.parse import urlsplit
 
@@ -20,7 +22,7 @@ from fastfeed import venues
 from fastfeed.credentials import problem_of_file, read_environment, read_file
 from fastfeed.errors import ConfigError, did_you_mean
 from fastfeed.instrument import Instrument
-from fastfeed.proxies import Proxy, problem_of, read_proxy
+from fastfeed.proxies import DIRECT, Proxy, problem_of, read_proxy
 from fastfeed.venues.spec import CHANNELS, Credentials, Options, Product, Stale, Venue
 
 __all__ = [
@@ -71,9 +73,12 @@ class Bus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
-    """The table [feed.endpoints]: bases by product, instead of the venue's own, for mocks and sandboxes."""
+    """The table [feed.endpoints]: bases by product, instead of the venue's own.
 
-    ws: dict[str, str] = {}
+    For mocks and sandboxes, and for redundant connections that should not share one way to the venue.
+    """
+
+    ws: dict[str, str | tuple[str, ...]] = {}  # several: one after the other, for the copies of a connection
     rest: dict[str, str] = {}
     ca: str | None = None  # file of certificate authorities, instead of the system's
 
@@ -85,6 +90,7 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True):
     instruments: tuple[str, ...]  # unified symbols, or patterns with * and ?
     channels: tuple[str, ...]
     connections: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1  # redundant sources of each topic
+    local_addresses: tuple[str, ...] = ()  # of this machine: one after the other, where those copies leave from
     book: str = Options().book
     trades: str = Options().trades
     depth_speed: str = Options().depth_speed
@@ -132,13 +138,23 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True):
         wanted = {product.name for pattern in self.instruments for product in venue.products_for(pattern)}
         return tuple(product for product in venue.PRODUCTS if product.name in wanted)
 
-    def ws(self, product: Product) -> str:
-        """Return the WebSocket base to use for `product`, without a trailing slash."""
-        return self._base("ws", product).rstrip("/")
+    def ws(self, product: Product, copy: int = 0) -> str:
+        """Return the WebSocket base that a copy of a connection uses for `product`, without a trailing slash.
+
+        Parameters
+        ----------
+        copy : number of the copy, 0 to `connections` - 1; the bases are taken in turn
+        """
+        bases = self._bases("ws", product)
+        return bases[copy % len(bases)].rstrip("/")
 
     def rest(self, product: Product) -> str:
         """Return the REST base to use for `product`, without a trailing slash."""
-        return self._base("rest", product).rstrip("/")
+        return self._bases("rest", product)[0].rstrip("/")
+
+    def local_address(self, copy: int) -> str | None:
+        """Return the address of this machine that a copy of a connection leaves from; None: the system chooses."""
+        return self.local_addresses[copy % len(self.local_addresses)] if self.local_addresses else None
 
     @property
     def rest_headers(self) -> dict[str, str]:
@@ -147,9 +163,9 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True):
         products = venues.load(self.venue).PRODUCTS if self.sandbox else ()
         return {name: value for product in products for name, value in product.rest_sandbox_headers.items()}
 
-    def _base(self, kind: Literal["ws", "rest"], product: Product) -> str:
+    def _bases(self, kind: Literal["ws", "rest"], product: Product) -> tuple[str, ...]:
         own: str | None = getattr(product, f"{kind}_sandbox" if self.sandbox else kind)
-        return getattr(self.endpoints, kind).get(product.name, own or "")  # type: ignore[no-any-return]
+        return _several(getattr(self.endpoints, kind).get(product.name, own or ""))
 
 
 class Reconnect(msgspec.Struct, frozen=True, kw_only=True):
@@ -238,6 +254,7 @@ def read_config(text: str, file: str | None = None) -> Config:
     for index, feed in enumerate(feeds):
         if feed is not None:
             _check_feed(feed, f"feed[{index}]", found)
+            _check_leaves(feed, network, f"feed[{index}]", found)
     _check_overlap(feeds, found)
     if found.errors or bus is None or reconnect is None or network is None:
         raise found.error()
@@ -308,6 +325,10 @@ def _unified(instrument: Instrument) -> str:
     return instrument.name.partition(":")[2]
 
 
+def _several(texts: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (texts,) if isinstance(texts, str) else texts
+
+
 def _is_pattern(text: str) -> bool:
     return "*" in text or "?" in text
 
@@ -320,7 +341,8 @@ def _joined(errors: Sequence[ConfigError]) -> ConfigError:
 _T = TypeVar("_T", bound=msgspec.Struct)
 
 # What TOML calls the types that msgspec names in its messages: Expected `int`, got `str`
-_WORDS = {"`str`": "a string", "`int`": "an integer", "`float`": "a number", "`bool`": "true or false"}
+_WORDS = {"`str`": "a string", "`int`": "an integer", "`float`": "a number", "`bool`": "true or false",
+          "`str | array`": "a string or a list of strings"}  # fmt: skip
 
 
 class _Problems:
@@ -363,6 +385,8 @@ class _Problems:
     def _value(self, value: object, kind: Any, path: str) -> Any:
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
             return self.read(value, kind, path)
+        if get_origin(kind) is UnionType and isinstance(value, list):
+            kind = next((each for each in get_args(kind) if get_origin(each) is tuple), kind)
         # Members are read one by one, so that each is named if it is wrong.
         if get_origin(kind) is tuple:
             if isinstance(value, list):
@@ -408,6 +432,7 @@ def _check_bus(bus: Bus, found: _Problems) -> None:
 def _check_feed(feed: Feed, path: str, found: _Problems) -> None:
     _check_instruments(feed.instruments, f"{path}.instruments", found)
     _check_proxy(feed.proxy, f"{path}.proxy", found)
+    _check_addresses(feed, f"{path}.local_addresses", found)
     _check_credentials(feed, path, found)
     for index, channel in enumerate(feed.channels):
         if channel not in CHANNELS:
@@ -431,10 +456,10 @@ def _check_feed(feed: Feed, path: str, found: _Problems) -> None:
             if channel in CHANNELS and channel not in offered:
                 place, known = f"{path}.channels[{index}]", ", ".join(offered)
                 found.add(place, f"a channel of {feed.venue} {product.name} ({known})", f"{channel!r}")
-    _check_endpoints(feed.endpoints, venue, f"{path}.endpoints", found)
+    _check_endpoints(feed, venue, f"{path}.endpoints", found)
     for product in feed.products if feed.sandbox else ():
         lacks = " and ".join(
-            {"ws": "WebSocket", "rest": "REST"}[kind] for kind in ("ws", "rest") if not feed._base(kind, product)
+            {"ws": "WebSocket", "rest": "REST"}[kind] for kind in ("ws", "rest") if not all(feed._bases(kind, product))
         )
         if lacks:
             expected = f"false, or bases in [feed.endpoints]: {feed.venue} {product.name} has no sandbox for {lacks}"
@@ -494,15 +519,46 @@ def _check_proxy(text: str | None, path: str, found: _Problems) -> None:
         found.add(path, *problem)
 
 
-def _check_endpoints(endpoints: Endpoints, venue: Venue, path: str, found: _Problems) -> None:
+def _check_addresses(feed: Feed, path: str, found: _Problems) -> None:
+    for index, text in enumerate(feed.local_addresses):
+        try:
+            address = ipaddress.ip_address(text)
+        except ValueError:
+            address = None
+        if address is None or address.is_unspecified or address.is_multicast:
+            found.add(f"{path}[{index}]", "an IP address of this machine", f"{text!r}")
+    _check_count(feed.local_addresses, feed, path, found)
+
+
+def _check_leaves(feed: Feed, network: Network | None, path: str, found: _Problems) -> None:
+    """Refuse addresses to leave from where a proxy leaves instead: the venue would see one way, and not several."""
+    proxy = feed.proxy if feed.proxy is not None or network is None else network.proxy
+    if feed.local_addresses and proxy not in (None, DIRECT):
+        where = f"{path}.proxy" if feed.proxy is not None else "network.proxy"
+        found.add(f"{path}.local_addresses", f'nothing, or proxy = "{DIRECT}"', f"addresses, and {where}")
+
+
+def _check_count(several: Sequence[str], feed: Feed, path: str, found: _Problems) -> None:
+    """Refuse what no copy would use: who lists two ways and has one connection believes in what is not there."""
+    if len(several) > feed.connections:
+        found.add(path, f"at most as many as connections ({feed.connections})", str(len(several)))
+
+
+def _check_endpoints(feed: Feed, venue: Venue, path: str, found: _Problems) -> None:
     products = [product.name for product in venue.PRODUCTS]
+    endpoints = feed.endpoints
     for key, schemes in (("ws", ("ws", "wss")), ("rest", ("http", "https"))):
-        for product, url in getattr(endpoints, key).items():
+        for product, bases in getattr(endpoints, key).items():
             place = f"{path}.{key}.{product}"
             if product not in products:
                 found.add(place, f"a product of {venue.ID} ({', '.join(products)})", f"{product!r}")
-            if not _is_base(url, schemes):
-                found.add(place, f"{schemes[0]}:// or {schemes[1]}:// with a host, and no query", f"{url!r}")
+            if not _several(bases):
+                found.add(place, "one URL or more", "none")
+            for index, url in enumerate(_several(bases)):
+                if not _is_base(url, schemes):
+                    each = place if isinstance(bases, str) else f"{place}[{index}]"
+                    found.add(each, f"{schemes[0]}:// or {schemes[1]}:// with a host, and no query", f"{url!r}")
+            _check_count(_several(bases), feed, place, found)
     if endpoints.ca is not None and not Path(endpoints.ca).is_file():
         found.add(f"{path}.ca", "a file", f"{endpoints.ca!r}")
 

@@ -44,6 +44,7 @@ class Link:
     place : the host, which may have no room for another attempt now
     next_id : gives ids of attempts and requests
     sent : when links of the product sent, for those whose venue counts them together
+    local : the address of this machine that its sockets leave from; None: the system chooses
     """
 
     def __init__(
@@ -61,9 +62,11 @@ class Link:
         place: Place,
         next_id: Callable[[], int],
         sent: deque[int] | None = None,
+        local: str | None = None,
     ) -> None:
         self.product = product
         self.url = url
+        self.local = local
         self.subscriptions = list(subscriptions)
         self.label = label
         self.topics: dict[str, Topic] = {}
@@ -113,6 +116,7 @@ class Link:
         return {
             "label": self.label,
             "url": self.url,
+            "local": self.local,
             "topics": len(self.topics),
             "sockets": [
                 {"phase": each.phase.value, "age_s": (ts - each.opened_at) / SECOND if each.opened_at else None}
@@ -270,7 +274,7 @@ class Link:
             free = self.rows[-1:]
         requests = Requests(self._venue, self.product, self._credentials, self._next_id)
         sent: deque[int] = deque() if self._sent is None else self._sent
-        connection = Connection(self._next_id(), self.url, {})
+        connection = Connection(self._next_id(), self.url, {}, self.local)
         self.attempts.append(Attempt(self._venue, self.product, connection, free[0], requests, sent))
 
     def stop(self, ts: int) -> None:

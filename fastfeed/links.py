@@ -18,10 +18,11 @@ __all__ = ["Endpoint", "Links"]
 
 
 class Endpoint(NamedTuple):
-    """Bases of a product's URLs."""
+    """Where a product is, and where its connections leave from; copies of a connection take both in turn."""
 
-    ws: str
-    rest: str
+    ws: tuple[str, ...]  # bases
+    rest: str  # base
+    local_addresses: tuple[str, ...] = ()  # of this machine; none: the system chooses
 
 
 class Links:
@@ -65,7 +66,10 @@ class Links:
         notices: list[Topic],
     ) -> Link:
         """Make a link; OSError if the bus has no row for it."""
-        url = self._endpoints[product.name].ws + path
+        endpoint = self._endpoints[product.name]
+        url = endpoint.ws[copy % len(endpoint.ws)] + path
+        locals_ = endpoint.local_addresses or (None,)
+        local = locals_[copy % len(locals_)]
         return Link(
             self._venue,
             product,
@@ -77,9 +81,10 @@ class Links:
             self._reconnect,
             self._credentials,
             self._random,
-            self._places.of(url, product.limits),
+            self._places.of(url, product.limits, local),
             self._next_id,
             self._sent.setdefault(product.name, deque()) if product.limits.sends_shared else None,
+            local,
         )
 
     def door(self, product: Product) -> Door:

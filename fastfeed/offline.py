@@ -99,7 +99,7 @@ class OfflineFeed:
             chosen,
             self._markets,
             wanted,
-            endpoints={product.name: Endpoint(product.ws, product.rest) for product in module.PRODUCTS},
+            endpoints={product.name: Endpoint((product.ws,), product.rest) for product in module.PRODUCTS},
             options=options,
             connections=connections,
             reconnect=reconnect,

@@ -43,7 +43,7 @@ class Window:
 
 
 class Place:
-    """One host's part in a process."""
+    """One host's part in a process, as seen from one address of this machine."""
 
     def __init__(self, windows: Sequence[Window], breaker: Breaker) -> None:
         self.breaker = breaker
@@ -119,17 +119,27 @@ class Places:
     def __init__(self, random: Random, connects_per_s: int | None) -> None:
         self._random = random
         self._everyone = None if connects_per_s is None else Window(connects_per_s, 1)
-        self._by_host: dict[str, Place] = {}
+        self._windows: dict[str, list[Window]] = {}  # by host
+        self._by_way: dict[tuple[str, str | None], Place] = {}  # by host and address of this machine
         self._doors: dict[tuple[str, str], Door] = {}
         self._bans: dict[str, Ban] = {}
 
-    def of(self, url: str, limits: Limits) -> Place:
-        """Return the place of a WebSocket URL; who comes first says how many connections its venue allows."""
+    def of(self, url: str, limits: Limits, local: str | None = None) -> Place:
+        """Return the place of a WebSocket URL; who comes first says how many connections its venue allows.
+
+        Parameters
+        ----------
+        local : the address of this machine that its connections leave from; None: any
+        """
         host = urlsplit(url).netloc
-        if host not in self._by_host:
-            windows = [] if self._everyone is None else [self._everyone, Window(limits.connects, limits.connects_per_s)]
-            self._by_host[host] = Place(windows, Breaker(self._random))
-        return self._by_host[host]
+        if host not in self._windows:
+            own = [] if self._everyone is None else [self._everyone, Window(limits.connects, limits.connects_per_s)]
+            self._windows[host] = own
+        if (host, local) not in self._by_way:
+            # An address that leads nowhere must not shut the way of the others: each has a breaker. What the venue
+            # takes is counted together, since a router may make one address of all of them.
+            self._by_way[host, local] = Place(self._windows[host], Breaker(self._random))
+        return self._by_way[host, local]
 
     def door(self, venue: str, rest: str, limits: Limits) -> Door:
         """Return the door of a REST base; products that share one share the lowest of their budgets."""

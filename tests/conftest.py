@@ -48,6 +48,9 @@ def pytest_addoption(parser):
     parser.addoption(
         "--race-seconds", type=int, default=8, help="how long one of two connections is killed every second"
     )
+    parser.addoption(
+        "--isolation-seconds", type=float, default=5, help="how long one instrument suffers beside healthy ones"
+    )
     parser.addoption("--chaos-seconds", type=float, default=5, help="how long the chaos lasts")
     parser.addoption("--chaos-seed", type=int, default=7, help="of its choices")
     parser.addoption("--wakes", type=int, default=20_000, help="records that race with a reader going to sleep")
@@ -57,6 +60,11 @@ def pytest_addoption(parser):
 @pytest.fixture
 def sequences(request):
     return request.config.getoption("--sequences")
+
+
+@pytest.fixture
+def isolation_seconds(request):
+    return request.config.getoption("--isolation-seconds")
 
 
 @pytest.fixture

@@ -57,11 +57,12 @@ def simulator(folder: Path, *words: str, venue: str = "binance") -> Iterator[dic
 def write_config(
     folder: Path, bus: str, served: dict[str, Any], instruments: Sequence[str], connections: int = 1,
     ring: str = "64MiB", venue: str = "binance", channels: Sequence[str] = ("book", "bbo", "trade"),
-    options: dict[str, str] | None = None,
+    options: dict[str, Any] | None = None,
 ) -> Path:  # fmt: skip
     """Write the configuration of a feed of a simulated venue."""
     tables = "\n".join(
-        f"[feed.endpoints.{kind}]\n" + "\n".join(f'{product} = "{url}"' for product, url in served[kind].items())
+        f"[feed.endpoints.{kind}]\n"
+        + "\n".join(f"{product} = {json.dumps(url)}" for product, url in served[kind].items())
         for kind in ("ws", "rest")
     )
     ca = f'ca = "{served["ca"]}"\n' if "ca" in served else ""

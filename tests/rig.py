@@ -21,16 +21,18 @@ class Rig:
     ----------
     faults : a plan in the simulator's syntax
     products : of the venue; None: all
+    sim : a simulator whose clock somebody else moves; None: one of its own
     options : of the feed
     """
 
     def __init__(self, faults: str | FaultPlan = "", seed: int = 7, products: tuple[str, ...] | None = None,
                  symbols: int | None = 2, rate: float = 40, connections: int = 1, venue: str = "binance",
-                 channels: tuple[str, ...] = ("book", "bbo", "trade"), **options: Any) -> None:  # fmt: skip
+                 channels: tuple[str, ...] = ("book", "bbo", "trade"), sim: Simulator | None = None,
+                 **options: Any) -> None:  # fmt: skip
         knobs = Knobs(seed=seed, rate=rate, levels=40, symbols=symbols, journal=True)
         self.venue = venue
         self.products = [each for each in venues.load(venue).PRODUCTS if products is None or each.name in products]
-        self.sim = Simulator([venue], knobs=knobs, faults=faults, now=START)
+        self.sim = sim or Simulator([venue], knobs=knobs, faults=faults, now=START)
         self.instruments = [each for product in self.products for each in self._list(product)]
         self.feed = fastfeed.OfflineFeed(
             venue, self.instruments, channels, seed=seed, connections=connections, **options
@@ -63,6 +65,10 @@ class Rig:
     def step(self, ms: int = 20) -> None:
         """Let time pass, and everything that it brings happen."""
         self.sim.advance(seconds=ms / 1000)
+        self.pump()
+
+    def pump(self) -> None:
+        """Let everything happen that is due at the simulator's time."""
         now = self.sim.now
         self._take(self.feed.advance(now))
         self._connect(now)

@@ -56,6 +56,26 @@ def test_check_prints_what_would_be_subscribed(good, capsys):
     ]
 
 
+def test_check_prints_each_way_of_redundant_connections(good, capsys):
+    good.write_text(
+        GOOD.replace('"ws://127.0.0.1:8080"', '["ws://127.0.0.1:8080", "ws://127.0.0.1:8081/"]').replace(
+            "trades =", 'local_addresses = ["127.0.0.1", "127.0.0.2"]\ntrades ='
+        )
+    )
+    assert cli.main(["check", str(good)]) == 0
+    assert capsys.readouterr().out.splitlines()[2:5] == [
+        "binance: BTC/USDT, BTC/USDT:USDT, 2 connections each",
+        "  from 127.0.0.1, 127.0.0.2",
+        "  spot: ws://127.0.0.1:8080 ws://127.0.0.1:8081 https://api.binance.com",
+    ]
+
+
+def test_check_reads_the_example_of_redundant_ways(capsys):
+    assert cli.main(["check", str(ROOT / "examples" / "redundant.toml")]) == 0
+    ways = "  spot: wss://stream.binance.com:9443 wss://data-stream.binance.vision https://api.binance.com"
+    assert ways in capsys.readouterr().out.splitlines()
+
+
 def test_check_names_file_path_and_reason(tmp_path, capsys):
     path = tmp_path / "feed.toml"
     path.write_text(GOOD.replace('"trade"', '"trades"'))

@@ -90,6 +90,22 @@ def test_least_file_has_the_documented_defaults():
     assert (only.ws(SPOT), only.rest(SPOT)) == (SPOT.ws, SPOT.rest)
 
 
+def test_copies_of_a_connection_take_bases_and_local_addresses_in_turn():
+    ways = """connections = 3
+local_addresses = ["127.0.0.1", "::1"]
+endpoints = {ws = {spot = ["ws://a/", "ws://b"], usdm = "ws://c"}}"""
+    (only,) = read_config(feed(ways)).feeds
+    assert [only.ws(SPOT, copy) for copy in range(3)] == ["ws://a", "ws://b", "ws://a"]
+    assert [only.ws(USDM, copy) for copy in range(3)] == ["ws://c"] * 3
+    assert [only.local_address(copy) for copy in range(3)] == ["127.0.0.1", "::1", "127.0.0.1"]
+
+
+def test_a_feed_that_says_direct_may_leave_from_its_own_addresses():
+    (only,) = read_config(feed('local_addresses = ["::1"]\nproxy = "direct"\n[network]\nproxy = "http://h"')).feeds
+    assert (only.local_address(0), only.local_address(7)) == ("::1", "::1")
+    assert read_config(LEAST).feeds[0].local_address(0) is None
+
+
 def test_sandbox_replaces_what_endpoints_leave():
     (only,) = read_config(feed('sandbox = true\nendpoints = {rest = {spot = "http://localhost"}}')).feeds
     assert (only.ws(SPOT), only.rest(SPOT)) == (SPOT.ws_sandbox, "http://localhost")
@@ -124,7 +140,37 @@ def test_sandbox_replaces_what_endpoints_leave():
         (feed("sandbox = 1"), "feed[0].sandbox", "true or false / 1"),
         (feed("endpoints = 1"), "feed[0].endpoints", "a table / 1"),
         (feed("endpoints = {ws = 1}"), "feed[0].endpoints.ws", "a table / 1"),
-        (feed("endpoints = {ws = {spot = 1}}"), "feed[0].endpoints.ws.spot", "a string / 1"),
+        (feed("endpoints = {ws = {spot = 1}}"), "feed[0].endpoints.ws.spot", "a string or a list of strings / 1"),
+        (feed("endpoints = {rest = {spot = 1}}"), "feed[0].endpoints.rest.spot", "a string / 1"),
+        (feed('endpoints = {rest = {spot = ["http://h"]}}'), "feed[0].endpoints.rest.spot", "a string / ['http://h']"),
+        (feed("endpoints = {ws = {spot = []}}"), "feed[0].endpoints.ws.spot", "one URL or more / none"),
+        (feed('endpoints = {ws = {spot = ""}}'), "feed[0].endpoints.ws.spot", "ws:// or wss:// with a host"),
+        (feed('endpoints = {ws = {spot = ["ws://h", 1]}}'), "feed[0].endpoints.ws.spot[1]", "a string / 1"),
+        (feed('endpoints = {ws = {spot = ["h"]}}'), "feed[0].endpoints.ws.spot[0]", "ws:// or wss:// with a host"),
+        (
+            feed('endpoints = {ws = {spot = ["ws://h", "ws://i"]}}'),
+            "feed[0].endpoints.ws.spot",
+            "at most as many as connections (1) / 2",
+        ),
+        (feed('local_addresses = "::1"'), "feed[0].local_addresses", "a list / '::1'"),
+        (feed("local_addresses = [1]"), "feed[0].local_addresses[0]", "a string / 1"),
+        (feed('local_addresses = ["eth0"]'), "feed[0].local_addresses[0]", "an IP address of this machine / 'eth0'"),
+        (feed('local_addresses = ["0.0.0.0"]'), "feed[0].local_addresses[0]", "an IP address of this machine"),
+        (
+            feed('local_addresses = ["127.0.0.1", "127.0.0.2"]'),
+            "feed[0].local_addresses",
+            "at most as many as connections (1) / 2",
+        ),
+        (
+            feed('local_addresses = ["127.0.0.1"]\nproxy = "http://h"'),
+            "feed[0].local_addresses",
+            'nothing, or proxy = "direct" / addresses, and feed[0].proxy',
+        ),
+        (
+            feed('local_addresses = ["127.0.0.1"]\n[network]\nproxy = "${P}"'),
+            "feed[0].local_addresses",
+            'nothing, or proxy = "direct" / addresses, and network.proxy',
+        ),
         (feed('endpoints = {ws = {x = "ws://h"}}'), "feed[0].endpoints.ws.x", "a product of binance (spot, usdm)"),
         (feed('endpoints = {ws = {spot = "http://h"}}'), "feed[0].endpoints.ws.spot", "ws:// or wss:// with a host"),
         (feed('endpoints = {rest = {spot = "http://"}}'), "feed[0].endpoints.rest.spot", "http:// or https://"),
@@ -228,7 +274,10 @@ VALUES = st.recursive(
     ),
     max_leaves=5,
 )
-KEYS = ["venue", "instruments", "channels", "connections", "depth_speed", "trades", "sandbox", "endpoints", "new"]
+KEYS = [
+    "venue", "instruments", "channels", "connections", "local_addresses", "depth_speed", "trades", "sandbox",
+    "endpoints", "new",
+]  # fmt: skip
 
 
 @given(st.sampled_from(KEYS), VALUES)

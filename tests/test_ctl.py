@@ -406,8 +406,13 @@ def test_a_reload_applies_what_differs_and_nothing_else(shm, tmp_path):
         ("connections = 1", "connections = 2", "feed[0].connections: expected 1, because it cannot change"),
         ("cap_s = 0.5", "cap_s = 0.6", "reconnect.cap_s: expected 0.5, because it cannot change"),
         ("ws://127.0.0.1", "ws://127.0.0.2", "feed[0].endpoints: expected {"),
+        (
+            "connections = 1",
+            'connections = 1\nlocal_addresses = ["127.0.0.1"]',
+            "feed[0].local_addresses: expected [], because it cannot change while the feed runs, was ['127.0.0.1']",
+        ),
     ],
-    ids=["instrument", "channel", "toml", "ring", "name", "connections", "reconnect", "endpoints"],
+    ids=["instrument", "channel", "toml", "ring", "name", "connections", "reconnect", "endpoints", "addresses"],
 )
 def test_a_file_that_cannot_work_changes_nothing_and_says_why(asked, old, new, said):
     feed, path, out, bus = asked.feed, asked.config, asked.out, fastfeed.open("asked")

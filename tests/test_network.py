@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 import trustme
 import uvloop
-from chaos.proxy import Proxy
+from chaos.proxy import Proxy, reset
 from picows import WSListener
 from processes import write_config
 from tunnels import LOGIN, Tunnel
 
 import fastfeed
+from fastfeed import control
 from fastfeed.config import load_config
 from fastfeed.engine.feed import serve
 from fastfeed.engine.network import Network, Reply, Unreachable
@@ -40,6 +41,10 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 async def until(condition: Any) -> None:
     while not condition():
         await asyncio.sleep(0.005)
+
+
+def close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
 
 
 class Listener(WSListener):
@@ -182,6 +187,53 @@ def test_a_feed_goes_through_its_proxy_and_tries_again_while_that_refuses(kind, 
             assert {port for _, port in tunnel.targets} == served_ports
             stop.set()
             await running
+
+    run(main())
+
+
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 101 Switching"], ids=["nothing", "a part"])
+@pytest.mark.parametrize("how", [close, reset], ids=["closed", "reset"])
+def test_a_socket_that_ends_before_the_handshake_is_an_attempt_that_failed(how, said):
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(said)
+        await writer.drain()
+        how(writer)
+
+    async def main() -> None:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        async with Network() as network:
+            with pytest.raises(Unreachable, match=r"closed before the handshake was over|reset"):
+                await network.open(Listener, url, {})
+        server.close()
+
+    run(main())
+
+
+def test_a_venue_that_accepts_and_drops_is_tried_again_with_pauses(shm, tmp_path):
+    async def main() -> None:
+        async with venue() as (served, _):
+            port = int(served["ws"]["spot"].rpartition(":")[2])
+            async with Proxy(port) as gate:
+                gate.refuses = True
+                ws = {**served["ws"], "spot": f"ws://127.0.0.1:{gate.port}"}
+                path = write_config(tmp_path, "drops", {**served, "ws": ws}, ["BTC/USDT"])
+                stop = asyncio.Event()
+                running = asyncio.create_task(serve(load_config(path), stop))
+                await until(lambda: gate.accepted >= 1)
+                link = {"endpoint": "closed"}
+                while link["endpoint"] == "closed":
+                    await asyncio.sleep(0.01)
+                    answer = await asyncio.to_thread(control.ask, "drops", {"verb": "status"})
+                    (link,) = answer["feeds"][0]["connections"]
+                # Each was counted, so that the pauses, the budget and the breaker know of it.
+                assert 5 <= link["failures"] <= gate.accepted <= link["failures"] + 1
+                gate.refuses = False
+                bus = fastfeed.open("drops")
+                await until(lambda: bus.book("binance:BTC/USDT").state is fastfeed.BookState.LIVE)
+                stop.set()
+                await running
 
     run(main())
 

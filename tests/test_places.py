@@ -52,6 +52,17 @@ def test_products_of_one_host_share_its_place_and_others_do_not():
     assert places.of("wss://b:1/x", SPOT.limits) is not places.of("wss://a:1/x", SPOT.limits)
 
 
+def test_each_local_address_has_a_breaker_and_all_share_what_the_host_takes():
+    limits = msgspec.structs.replace(SPOT.limits, connects=8, connects_per_s=10)
+    places = Places(Random(1), 1000)
+    bad, good = (places.of("wss://a", limits, local) for local in ("10.0.0.1", "10.0.0.2"))
+    assert places.of("wss://a/y", limits, "10.0.0.1") is bad
+    while bad.may_connect(0):
+        bad.breaker.failed(0)
+    assert bad.breaker.state(0) == "open"
+    assert [good.may_connect(0) for _ in range(5)] == [True] * 3 + [False] * 2
+
+
 def test_a_process_has_a_budget_over_all_hosts():
     places = Places(Random(1), 4)
     hosts = [places.of(f"wss://{name}", SPOT.limits) for name in "abcdef"]

@@ -65,6 +65,24 @@ def test_the_endpoints_name_the_instruments():
     run(main())
 
 
+def test_a_slow_call_is_late_and_no_other_one_waits_for_it():
+    knobs = Knobs(levels=50, symbols=2, slow={"symbol=BTCUSDT": 3600.0, "BTC": 0.0})
+
+    async def main():
+        async with Simulator(["binance"], knobs=knobs) as sim, aiohttp.ClientSession() as http:
+            depth = sim.endpoints["binance"]["rest"]["spot"] + "/api/v3/depth?limit=100&symbol="
+            asked, request = [], sim.request
+            sim.request = lambda *call: asked.append(call[2]) or request(*call)
+            late = asyncio.create_task(http.get(depth + "BTCUSDT"))
+            await until(lambda: asked)
+            async with http.get(depth + "ETHUSDT") as reply:
+                assert reply.status == 200
+            assert not late.done()
+            late.cancel()
+
+    run(main())
+
+
 def test_a_refused_upgrade_has_its_status():
     async def main():
         async with Simulator(["binance"], knobs=FAST) as sim, aiohttp.ClientSession() as http:
@@ -284,6 +302,9 @@ def test_the_command_reports_the_end_of_a_replay(tmp_path):
     [
         (["--venues", "nowhere"], "unknown venue 'nowhere'"),
         (["--faults", "drip:0.1"], "unknown fault 'drip'"),
+        (["--slow", "BTCUSDT"], "expected TEXT:SECONDS, as in symbol=BTCUSDT:2, was 'BTCUSDT'"),
+        (["--slow", "a:1,b:x"], "as in symbol=BTCUSDT:2, was 'b:x'"),
+        (["--slow", "a:-1"], "expected 0 or more, was -1"),
         (["--replay", "/no/such/folder"], "no such folder of recordings"),
         (["--speed", "0"], "expected more than 0"),
         (["--symbols", "0"], "expected 1 or more"),

@@ -38,8 +38,11 @@ def _feed_lines(feed: Feed) -> list[str]:
     many = f", {feed.connections} connections each" if feed.connections > 1 else ""
     sandbox = " (sandbox)" if feed.sandbox else ""
     lines = [f"{feed.venue}{sandbox}: {', '.join(feed.instruments)}{many}"]
+    if feed.local_addresses:
+        lines.append(f"  from {', '.join(dict.fromkeys(feed.local_addresses))}")
     for product in feed.products:
-        lines.append(f"  {product.name}: {feed.ws(product)} {feed.rest(product)}")
+        bases = dict.fromkeys(feed.ws(product, copy) for copy in range(feed.connections))
+        lines.append(f"  {product.name}: {' '.join(bases)} {feed.rest(product)}")
         for name in feed.channels:
             lines += _channel_lines(product, name, feed)
     return lines

@@ -47,6 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of a replay: seconds to wait, where a book was recorded, for a client that asks for it; 5 unless given",
     )
     parser.add_argument("--faults", type=_faults, default="", metavar="LIST", help=SYNTAX.replace("%", "%%"))
+    parser.add_argument(
+        "--slow",
+        type=_slow,
+        default={},
+        metavar="TEXT:S,..",
+        help="answer REST calls late whose path or query holds the text, by so many seconds: symbol=BTCUSDT:2",
+    )
     parser.add_argument("--tls", action="store_true", help="wss and https, with a certificate made at start")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on, loopback unless given")
     parser.add_argument("--port", type=int, default=0, help="first of consecutive ports; free ones unless given")
@@ -89,6 +96,7 @@ def main(args: argparse.Namespace) -> int:
         pong_timeout_s=args.pong_timeout,
         lifetime_s=args.lifetime,
         hold_s=args.hold,
+        slow=args.slow,
     )
     try:
         faults = FaultPlan.parse(args.faults, args.seed)
@@ -155,6 +163,19 @@ def _faults(text: str) -> str:
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return text
+
+
+def _slow(text: str) -> dict[str, float]:
+    found = {}
+    for part in text.split(","):
+        match, _, seconds = part.strip().rpartition(":")
+        try:
+            found[match] = not_negative(seconds)
+        except ValueError:
+            match = ""
+        if not match:
+            raise argparse.ArgumentTypeError(f"expected TEXT:SECONDS, as in symbol=BTCUSDT:2, was {part.strip()!r}")
+    return found
 
 
 def _speed(text: str) -> float | None:

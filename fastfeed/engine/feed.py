@@ -28,7 +28,7 @@ from fastfeed.instrument import Instrument
 from fastfeed.markets import Markets
 from fastfeed.places import Places
 from fastfeed.protocol import Endpoint, Protocol
-from fastfeed.venues.spec import Channel, rows_for
+from fastfeed.venues.spec import Channel, Product, rows_for
 from fastfeed_core.bus import BusWriter
 from fastfeed_core.market import Hub
 from fastfeed_core.records import Reason, ScopeCode, State
@@ -167,7 +167,7 @@ class Engine:
             self._markets,
             feed.channels,
             # Of all products: instruments of others can be wanted later.
-            endpoints={product.name: Endpoint(feed.ws(product), feed.rest(product)) for product in venue.PRODUCTS},
+            endpoints={product.name: _endpoint(feed, product) for product in venue.PRODUCTS},
             options=feed.options,
             connections=feed.connections,
             reconnect=self.config.reconnect,
@@ -253,3 +253,8 @@ class Engine:
         now = time.time_ns()
         self._writer.status(-1, -1, ScopeCode.SCOPE_BUS, State.STATE_STALE, Reason.REASON_STOPPED, now)
         self._writer.flush()
+
+
+def _endpoint(feed: Feed, product: Product) -> Endpoint:
+    bases = tuple(feed.ws(product, copy) for copy in range(feed.connections))
+    return Endpoint(bases, feed.rest(product), feed.local_addresses)

@@ -99,15 +99,22 @@ class Network:
         if self._http is not None:
             await self._http.close()
 
-    async def open(self, listener: Callable[[], WSListener], url: str, headers: Mapping[str, str]) -> None:
+    async def open(
+        self, listener: Callable[[], WSListener], url: str, headers: Mapping[str, str], local: str | None = None
+    ) -> None:
         """Open a WebSocket.
+
+        Parameters
+        ----------
+        local : the address of this machine to leave from, where there is no proxy; None: the system chooses
 
         Raises
         ------
         Unreachable : it could not be opened
         """
+        leaving = "" if local is None else f" (from {local})"
         try:
-            await picows.ws_connect(
+            _, made = await picows.ws_connect(
                 listener,
                 url,
                 ssl_context=self._tls if url.startswith("wss:") else None,
@@ -117,9 +124,14 @@ class Network:
                 max_frame_size=_MAX_FRAME,
                 extra_headers=dict(headers),
                 proxy=None if self._proxy is None else self._proxy.url,
+                local_addr=None if local is None else (local, 0),
             )
         except Exception as error:
-            raise Unreachable(self._explain(error, url)) from error
+            raise Unreachable(f"{self._explain(error, url)}{leaving}") from error
+        if made is None:
+            # picows takes an end before the answer for no error. Unsaid, it would be tried again at the next tick: no
+            # pause, no budget and no breaker would know of it.
+            raise Unreachable(f"closed before the handshake was over{self._by_way()}{leaving}")
 
     async def request(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float

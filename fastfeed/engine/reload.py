@@ -82,6 +82,8 @@ def _differences(old: msgspec.Struct, new: msgspec.Struct, path: str) -> list[Co
 def _shown(value: object) -> str:
     if isinstance(value, msgspec.Struct):
         return repr({name: each for name, each in msgspec.structs.asdict(value).items() if each})
+    if isinstance(value, tuple):
+        return repr(list(value))
     return str(value) if isinstance(value, int) else repr(value)
 
 

@@ -87,7 +87,9 @@ class Shell:
     async def _open(self, connection: Connection) -> None:
         try:
             async with asyncio.timeout(_OPEN_S):
-                await self._network.open(lambda: Session(self, connection.id), connection.url, connection.headers)
+                await self._network.open(
+                    lambda: Session(self, connection.id), connection.url, connection.headers, connection.local
+                )
         except Exception as error:  # whatever went wrong, it was an attempt, and the next one is due
             self._opening.discard(connection.id)
             reason = str(error) if isinstance(error, Unreachable) else f"{type(error).__name__}: {error}"

@@ -38,6 +38,7 @@ class Knobs:
     late_ack : share of subscriptions whose first data come before the acknowledgement, 0 to 1.
     journal : keep every change, so that the book at any sequence can be asked for.
     hold_s : how long a replay waits, where a REST reply was recorded, for a client that asks the same.
+    slow : seconds by which the answer to a REST call is late, by text that its path or query holds.
     """
 
     seed: int = 7
@@ -50,6 +51,7 @@ class Knobs:
     late_ack: float = 0.25
     journal: bool = False
     hold_s: float = 0.0
+    slow: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,6 +145,7 @@ class Server:
             body = await request.read()
             self.advance()
             reply = self._sim.request(venue, endpoint, request.raw_path, request.method, body)
+            await asyncio.sleep(self._sim.lateness(request.raw_path))
             return web.Response(status=reply.status, body=reply.body, headers=reply.headers)
 
         app = web.Application()

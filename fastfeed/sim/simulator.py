@@ -161,6 +161,7 @@ class Simulator:
             profile.venue: profile
             for profile in make_profiles(venues, replay, speed, knobs, self.now, on_replayed or _ignore)
         }
+        self._slow = dict(knobs.slow)
         self._connections: dict[str, list[Connection]] = {venue: [] for venue in self.profiles}
         self._server: Server | None = None
 
@@ -198,6 +199,10 @@ class Simulator:
         path, query = split_target(target)
         fault = self.faults.rest_fault(target)
         return self.profiles[venue].rest(endpoint, Request(method, path, query, body, fault), self.now)
+
+    def lateness(self, target: str) -> float:
+        """Return by how many seconds the answer to a REST call is to be late; it speaks of when it was asked for."""
+        return max((seconds for text, seconds in self._slow.items() if text in target), default=0.0)
 
     def advance(self, now: int | None = None, *, seconds: float = 0.0) -> None:
         """Move the clock to `now`, ns, or on by `seconds`, and let all happen that is due; never backwards.
