@@ -37,8 +37,8 @@ cdef extern from "shapes.h" nogil:
     ctypedef struct Shape "ff_shape":
         pass
     #: take levels of known shapes: how many; behind the last one's comma, or at the array's closing bracket
-    int shapes_take "ff_shapes_take"(const char** cursor, const char* end, const Shape* shapes, int px_keep, int sz_keep,
-                                     int64_t* pairs, int room, bint* more)
+    int shapes_take "ff_shapes_take"(const char** cursor, const char* end, const Shape* shapes, int px_keep,
+                                     int sz_keep, int64_t* pairs, int room, bint* more)
     #: learn the shape of a level that was accepted, `close` is at its closing bracket
     void shape_learn "ff_shape_learn"(Shape* shapes, const char* level, const char* close, int px_keep, int sz_keep)
 
