@@ -203,8 +203,36 @@ def test_tops_and_images_are_the_same_as_pythons(feed, probe_program):
                     half.update(pairs)
             now = [sorted((px, sz) for px, sz in half.items() if sz) for half in known]
             assert (now[0][::-1], now[1]) == (bids, asks)
-        assert c.ask("top 1 5") == [f"0 {-(2**63)} {-(2**63)} 0 bids asks"]
+        now = bus.map.tail  # of a book that has never changed, too
+        assert c.ask("top 1 5") == [f"0 {-(2**63)} {-(2**63)} {now} bids asks"]
         assert c.ask("top 2 5") == c.ask("image 77") == ["error -1002"]
+
+
+def test_the_top_of_a_book_that_does_not_change_has_the_position_of_now(feed, probe_program):
+    bus = fastfeed.open("cbus")
+    book = bus.book(BTC)
+    with probe(probe_program, "cbus") as c:
+        positions = []
+        for number in range(5):
+            feed.trade()  # of the instrument itself, or of another one: its cell stays as it is
+            positions.append(int(c.ask("top 0 5")[0].split()[3]))
+            assert positions[-1] == book.top(5).position.offset == bus.map.tail
+            feed.trade()
+            assert c.ask(f"start {positions[-1]}") == ["0"]
+            found, _ = seen_by_c(c.ask("read 10"))
+            assert len(found) == 1, number
+        assert positions == sorted(set(positions))
+
+
+def test_a_book_whose_first_cell_is_still_to_come_has_no_position_beyond_the_last_flush(feed, probe_program):
+    places = {(name, field): at for name in ("BusHeader", "TopHead") for field, _, _, at in records.FORMATS[name]}
+    with open(core_bus.path("cbus", "data"), "r+b") as data:
+        (cells,) = struct.unpack("<Q", os.pread(data.fileno(), 8, places["BusHeader", "cells_offset"]))
+        os.pwrite(data.fileno(), struct.pack("<Q", 0), cells)
+        os.pwrite(data.fileno(), struct.pack("<Q", 1 << 40), cells + 128 + places["TopHead", "as_of"])
+    bus = fastfeed.open("cbus")
+    with probe(probe_program, "cbus") as c:
+        assert int(c.ask("top 0 1")[0].split()[3]) == bus.book(BTC).top(1).position.offset == bus.map.tail
 
 
 def test_a_book_is_stale_when_the_heart_does_not_beat(feed, probe_program):
@@ -276,7 +304,8 @@ def test_a_reader_that_may_not_ask_to_be_woken_looks_by_itself(feed, probe_progr
 
 
 def refusal(program: Path, name: str) -> str:
-    done = subprocess.run([str(program), name], input="", capture_output=True, text=True, check=False)
+    # Who waits for the other end of a pipe waits for ever: the timeout ends the test, and decides nothing.
+    done = subprocess.run([str(program), name], input="", capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1, done
     return done.stdout.strip()
 
@@ -311,6 +340,23 @@ def test_another_layout_is_refused_with_the_field_that_python_names(feed, probe_
         data.write(struct.pack("<I", version))
     with probe(probe_program, "cbus") as c:
         assert c.greeting
+
+
+def test_what_is_no_plain_file_is_refused_as_python_does(feed, probe_program):
+    os.symlink(core_bus.path("cbus", "data"), core_bus.path("alias", "data"))
+    os.symlink("nowhere", core_bus.path("broken", "data"))
+    os.mkfifo(core_bus.path("pipe", "data"))
+    os.mkdir(core_bus.path("folder", "data"))
+    for name, found in (
+        ("alias", "a symbolic link"),
+        ("broken", "a symbolic link"),
+        ("pipe", "a pipe"),
+        ("folder", "a folder"),
+    ):
+        with pytest.raises(fastfeed.LayoutMismatch) as caught:
+            fastfeed.open(name)
+        assert (caught.value.field, caught.value.expected) == ("file", "a plain file")
+        assert refusal(probe_program, name) == f"-1001 file: expected a plain file, was {found}"
 
 
 def test_a_truncated_file_is_refused(shm, probe_program):

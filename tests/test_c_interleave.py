@@ -12,6 +12,7 @@ import fastfeed
 
 HEADER = Path(fastfeed.get_include()) / "fastfeed.h"
 SOURCES = [ROOT / "tests" / "c" / name for name in ("interleave.c", "producer.c")]
+COMPARED = "    if (written == 0 || (uint64_t)head->as_of < cells)"
 
 
 def variant(folder: Path, old: str = "", new: str = "") -> Path:
@@ -54,6 +55,10 @@ def test_the_last_whole_version_outlives_a_producer_that_dies_in_the_next(progra
     assert run(program, "dead") == "whole 2 of 3 tries 1"
 
 
+def test_a_flush_during_a_copy_does_not_move_its_position(program):
+    assert run(program, "flush") == "whole 2 of 3 tries 1"
+
+
 @pytest.mark.parametrize("records", [1, 400, 480, 511, 512, 513, 600, 1000, 1024, 5000, 100_000])
 def test_records_are_whole_and_losses_exact_however_far_the_producer_runs(program, records):
     words = run(program, str(records)).split()
@@ -68,6 +73,8 @@ def test_records_are_whole_and_losses_exact_however_far_the_producer_runs(progra
         ("if (ff_ring_valid(&r->ring, r->ring.position)) {", "if (1) {", "600", "torn"),
         ("if (ff_cell_valid(version, seen))", "if (seen)", "twice", "torn"),
         ("*slot = (unsigned)((v >> 1) & 1);", "*slot = (unsigned)(((v + 1) >> 1) & 1);", "dead", "torn"),
+        # `cells` loaded behind the copy
+        (COMPARED, f"cells = ff_cells(bus->control);\n{COMPARED}", "flush", "misplaced"),
         ("r->lost += r->count - before;", "r->lost += r->count - before - 1;", "600", "miscounted"),
     ],
 )

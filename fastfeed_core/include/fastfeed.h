@@ -917,6 +917,12 @@ static inline int ff_cell_valid(const uint64_t *version, uint64_t seen)
     return __atomic_load_n(version, __ATOMIC_RELAXED) < (seen & ~(uint64_t)1) + 3;
 }
 
+/* Position up to which every cell that is read from now on has everything. */
+static inline uint64_t ff_cells(const ff_ring_control *control)
+{
+    return __atomic_load_n(&control->cells, __ATOMIC_ACQUIRE);
+}
+
 static inline int64_t ff_clock(clockid_t which)
 {
     struct timespec t;
@@ -1153,8 +1159,17 @@ static inline int ff_failed(ff_bus *bus, const char *what)
     return -code;
 }
 
-/* Open the bus called `name` in the folder that FASTFEED_SHM names, else in the system's shared memory. Returns FF_OK,
-   -errno (-ENOENT: its feed does not run) or FF_MISMATCH; the reason for people is in bus->problem. */
+/* What has the name of a bus and is none: in a folder that everybody writes, that may be anything. */
+static inline int ff_not_plain(ff_bus *bus, const char *found)
+{
+    ff_close(bus);
+    snprintf(bus->problem, sizeof bus->problem, "file: expected a plain file, was %s", found);
+    return FF_MISMATCH;
+}
+
+/* Open the bus called `name` in the folder that FASTFEED_SHM names, else in the system's shared memory. No symbolic link
+   is followed, no pipe waited for. Returns FF_OK, -errno (-ENOENT: its feed does not run) or FF_MISMATCH; the reason for
+   people is in bus->problem. */
 static inline int ff_open(ff_bus *bus, const char *name)
 {
     const char *folder = getenv("FASTFEED_SHM");
@@ -1169,11 +1184,15 @@ static inline int ff_open(ff_bus *bus, const char *name)
         errno = ENAMETOOLONG;
         return ff_failed(bus, "name of the bus");
     }
-    bus->fd = open(bus->path, O_RDONLY | O_CLOEXEC);
+    bus->fd = open(bus->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (bus->fd < 0 && errno == ELOOP)
+        return ff_not_plain(bus, "a symbolic link");
     if (bus->fd < 0)
         return ff_failed(bus, "data file of the bus");
     if (fstat(bus->fd, &found) != 0)
         return ff_failed(bus, "data file of the bus");
+    if (!S_ISREG(found.st_mode))
+        return ff_not_plain(bus, S_ISDIR(found.st_mode) ? "a folder" : S_ISFIFO(found.st_mode) ? "a pipe" : "a device");
     bus->device = (uint64_t)found.st_dev;
     bus->inode = (uint64_t)found.st_ino;
     bus->size = (uint64_t)found.st_size;
@@ -1287,10 +1306,10 @@ static inline double ff_value(int64_t mantissa, int exponent)
 /* Copies of a cell before giving up: the second hardly ever is needed. */
 #define FF_CELL_TRIES 1000
 
-/* Copy `size` bytes of a head and the best `depth` levels a side of a cell, all of one version. Counts in the head are
-   believed by nobody before this has returned FF_OK. */
+/* Copy `size` bytes of a head and the best `depth` levels a side of a cell, all of version `written` (0: none yet).
+   Counts in the head are believed by nobody before this has returned FF_OK. */
 static inline int ff_copy_cell(const char *cell, uint64_t stride, uint64_t cell_depth, uint64_t depth, void *head,
-                               uint64_t size, ff_level_pair *bids, ff_level_pair *asks)
+                               uint64_t size, ff_level_pair *bids, ff_level_pair *asks, uint64_t *written)
 {
     const uint64_t *version = (const uint64_t *)(const void *)cell;
     uint64_t slot_size = (stride - FF_CELL_HEAD) / 2;
@@ -1303,8 +1322,10 @@ static inline int ff_copy_cell(const char *cell, uint64_t stride, uint64_t cell_
         at += size;
         memcpy(bids, at, (size_t)(depth * sizeof(ff_level_pair)));
         memcpy(asks, at + cell_depth * sizeof(ff_level_pair), (size_t)(depth * sizeof(ff_level_pair)));
-        if (ff_cell_valid(version, seen))
+        if (ff_cell_valid(version, seen)) {
+            *written = seen >> 1;
             return FF_OK;
+        }
     }
     return FF_UNSTABLE;
 }
@@ -1318,21 +1339,28 @@ static inline int ff_has_book(const ff_bus *bus, uint32_t instrument)
 
 /* Copy the best levels of a book, best first, all of one moment: head->n_bids and head->n_asks of them, at most
    `depth`, which is the room in `bids` and `asks` (the bus publishes bus->header->cells_depth). head->state is the
-   effective one: levels of a book that is not live are its last known ones. Never waits for the feed.
-   Returns FF_OK, FF_NO_BOOK or FF_UNSTABLE. */
+   effective one: levels of a book that is not live are its last known ones. head->as_of is the position of now, also
+   of a book that has not changed for long: every record of the instrument before it is in the copy, none behind it, and
+   ff_reader_start takes it. Never waits for the feed. Returns FF_OK, FF_NO_BOOK or FF_UNSTABLE. */
 static inline int ff_read_top(const ff_bus *bus, uint32_t instrument, uint32_t depth, ff_top_head *head,
                               ff_level_pair *bids, ff_level_pair *asks)
 {
     uint64_t most = bus->header->cells_depth;
+    uint64_t cells, written;
     int code;
     if (!ff_has_book(bus, instrument))
         return FF_NO_BOOK;
     if (depth > most)
         depth = (uint32_t)most;
+    /* Before the version: whatever the copy turns out to be, it has what stands before `cells`. */
+    cells = ff_cells(bus->control);
     code = ff_copy_cell(bus->base + bus->header->cells_offset + instrument * bus->header->cells_stride,
-                        bus->header->cells_stride, most, depth, head, sizeof *head, bids, asks);
+                        bus->header->cells_stride, most, depth, head, sizeof *head, bids, asks, &written);
     if (code)
         return code;
+    /* The first version is still to come: its as_of may lie beyond the last flush, where no reader can start. */
+    if (written == 0 || (uint64_t)head->as_of < cells)
+        head->as_of = (int64_t)cells;
     if (head->n_bids > depth)
         head->n_bids = (uint16_t)depth;
     if (head->n_asks > depth)
@@ -1352,11 +1380,13 @@ static inline int ff_read_image(const ff_bus *bus, uint32_t instrument, ff_image
                                 ff_level_pair *asks)
 {
     uint64_t depth = bus->header->images_depth;
+    uint64_t written;
     int code;
     if (!ff_has_book(bus, instrument))
         return FF_NO_BOOK;
     code = ff_copy_cell(bus->base + bus->header->images_offset + instrument * bus->header->images_stride,
-                        bus->header->images_stride, depth, depth, head, sizeof *head, bids, asks);
+                        bus->header->images_stride, depth, depth, head, sizeof *head, bids, asks,
+                        &written);
     if (code)
         return code;
     if (head->n_bids > depth)

@@ -32,7 +32,7 @@ static ff_bus bus;
 static ff_reader reader;
 static ff_level_pair bids[DEPTH], asks[DEPTH];
 static uint64_t value;
-static int copies, writes_left, records_left;
+static int copies, writes_left, records_left, flushes_left;
 
 static char *cell(void) { return memory + header.cells_offset; }
 
@@ -40,6 +40,14 @@ static void write_cell(int commit)
 {
     uint64_t size = (header.cells_stride - FF_CELL_HEAD) / 2;
     producer_cell(cell(), cell() + FF_CELL_HEAD, size, size / 8, ++value, commit);
+}
+
+/* A flush in which the cell changes; its position is the value. */
+static void flush(void)
+{
+    producer_cells_begin(memory + header.control_offset, value + 1);
+    write_cell(1);
+    producer_cells_end(memory + header.control_offset, value);
 }
 
 static void between(void)
@@ -53,6 +61,8 @@ static void between(void)
         producer_write((uint64_t)records_left);
         records_left = 0;
     }
+    for (; flushes_left > 0; flushes_left--)
+        flush();
 }
 
 static void build(void)
@@ -92,6 +102,8 @@ static int top(void)
     for (i = 0; i < 2 * DEPTH; i++)
         if (words[i] != (uint64_t)head.sequence || ((const uint64_t *)(const void *)asks)[i] != words[0])
             return printf("torn\n");
+    if (head.as_of != head.sequence) /* the cell changes in every flush, so that it is as of no later one */
+        return printf("misplaced\n");
     return printf("whole %lld of %llu tries %d\n", (long long)head.sequence, (unsigned long long)value, copies / 3);
 }
 
@@ -132,6 +144,8 @@ int main(int argc, char **argv)
         writes_left = 2;
     else if (strcmp(what, "endless") == 0)
         writes_left = -1;
+    else if (strcmp(what, "flush") == 0)
+        flushes_left = 1;
     else if (strcmp(what, "dead") == 0)
         write_cell(0);
     else {

@@ -34,3 +34,7 @@ void producer_cell(void *version, void *slots, uint64_t slot_size, uint64_t word
     if (commit)
         ff_cell_commit((uint64_t *)version);
 }
+
+void producer_cells_begin(void *control, uint64_t position) { ff_cells_begin((ff_ring_control *)control, position); }
+
+void producer_cells_end(void *control, uint64_t position) { ff_cells_end((ff_ring_control *)control, position); }

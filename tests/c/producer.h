@@ -7,3 +7,6 @@ void producer_write(uint64_t records);
 uint64_t producer_count(void);
 /* A version of a cell with `words` words in a slot, all of them `value`; not committed: the producer died. */
 void producer_cell(void *version, void *slots, uint64_t slot_size, uint64_t words, uint64_t value, int commit);
+/* Around the cells of a flush. */
+void producer_cells_begin(void *control, uint64_t position);
+void producer_cells_end(void *control, uint64_t position);

@@ -152,8 +152,17 @@ static inline int ff_failed(ff_bus *bus, const char *what)
     return -code;
 }
 
-/* Open the bus called `name` in the folder that FASTFEED_SHM names, else in the system's shared memory. Returns FF_OK,
-   -errno (-ENOENT: its feed does not run) or FF_MISMATCH; the reason for people is in bus->problem. */
+/* What has the name of a bus and is none: in a folder that everybody writes, that may be anything. */
+static inline int ff_not_plain(ff_bus *bus, const char *found)
+{
+    ff_close(bus);
+    snprintf(bus->problem, sizeof bus->problem, "file: expected a plain file, was %s", found);
+    return FF_MISMATCH;
+}
+
+/* Open the bus called `name` in the folder that FASTFEED_SHM names, else in the system's shared memory. No symbolic link
+   is followed, no pipe waited for. Returns FF_OK, -errno (-ENOENT: its feed does not run) or FF_MISMATCH; the reason for
+   people is in bus->problem. */
 static inline int ff_open(ff_bus *bus, const char *name)
 {
     const char *folder = getenv("FASTFEED_SHM");
@@ -168,11 +177,15 @@ static inline int ff_open(ff_bus *bus, const char *name)
         errno = ENAMETOOLONG;
         return ff_failed(bus, "name of the bus");
     }
-    bus->fd = open(bus->path, O_RDONLY | O_CLOEXEC);
+    bus->fd = open(bus->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (bus->fd < 0 && errno == ELOOP)
+        return ff_not_plain(bus, "a symbolic link");
     if (bus->fd < 0)
         return ff_failed(bus, "data file of the bus");
     if (fstat(bus->fd, &found) != 0)
         return ff_failed(bus, "data file of the bus");
+    if (!S_ISREG(found.st_mode))
+        return ff_not_plain(bus, S_ISDIR(found.st_mode) ? "a folder" : S_ISFIFO(found.st_mode) ? "a pipe" : "a device");
     bus->device = (uint64_t)found.st_dev;
     bus->inode = (uint64_t)found.st_ino;
     bus->size = (uint64_t)found.st_size;

@@ -3,10 +3,10 @@
 /* Copies of a cell before giving up: the second hardly ever is needed. */
 #define FF_CELL_TRIES 1000
 
-/* Copy `size` bytes of a head and the best `depth` levels a side of a cell, all of one version. Counts in the head are
-   believed by nobody before this has returned FF_OK. */
+/* Copy `size` bytes of a head and the best `depth` levels a side of a cell, all of version `written` (0: none yet).
+   Counts in the head are believed by nobody before this has returned FF_OK. */
 static inline int ff_copy_cell(const char *cell, uint64_t stride, uint64_t cell_depth, uint64_t depth, void *head,
-                               uint64_t size, ff_level_pair *bids, ff_level_pair *asks)
+                               uint64_t size, ff_level_pair *bids, ff_level_pair *asks, uint64_t *written)
 {
     const uint64_t *version = (const uint64_t *)(const void *)cell;
     uint64_t slot_size = (stride - FF_CELL_HEAD) / 2;
@@ -19,8 +19,10 @@ static inline int ff_copy_cell(const char *cell, uint64_t stride, uint64_t cell_
         at += size;
         memcpy(bids, at, (size_t)(depth * sizeof(ff_level_pair)));
         memcpy(asks, at + cell_depth * sizeof(ff_level_pair), (size_t)(depth * sizeof(ff_level_pair)));
-        if (ff_cell_valid(version, seen))
+        if (ff_cell_valid(version, seen)) {
+            *written = seen >> 1;
             return FF_OK;
+        }
     }
     return FF_UNSTABLE;
 }
@@ -34,21 +36,28 @@ static inline int ff_has_book(const ff_bus *bus, uint32_t instrument)
 
 /* Copy the best levels of a book, best first, all of one moment: head->n_bids and head->n_asks of them, at most
    `depth`, which is the room in `bids` and `asks` (the bus publishes bus->header->cells_depth). head->state is the
-   effective one: levels of a book that is not live are its last known ones. Never waits for the feed.
-   Returns FF_OK, FF_NO_BOOK or FF_UNSTABLE. */
+   effective one: levels of a book that is not live are its last known ones. head->as_of is the position of now, also
+   of a book that has not changed for long: every record of the instrument before it is in the copy, none behind it, and
+   ff_reader_start takes it. Never waits for the feed. Returns FF_OK, FF_NO_BOOK or FF_UNSTABLE. */
 static inline int ff_read_top(const ff_bus *bus, uint32_t instrument, uint32_t depth, ff_top_head *head,
                               ff_level_pair *bids, ff_level_pair *asks)
 {
     uint64_t most = bus->header->cells_depth;
+    uint64_t cells, written;
     int code;
     if (!ff_has_book(bus, instrument))
         return FF_NO_BOOK;
     if (depth > most)
         depth = (uint32_t)most;
+    /* Before the version: whatever the copy turns out to be, it has what stands before `cells`. */
+    cells = ff_cells(bus->control);
     code = ff_copy_cell(bus->base + bus->header->cells_offset + instrument * bus->header->cells_stride,
-                        bus->header->cells_stride, most, depth, head, sizeof *head, bids, asks);
+                        bus->header->cells_stride, most, depth, head, sizeof *head, bids, asks, &written);
     if (code)
         return code;
+    /* The first version is still to come: its as_of may lie beyond the last flush, where no reader can start. */
+    if (written == 0 || (uint64_t)head->as_of < cells)
+        head->as_of = (int64_t)cells;
     if (head->n_bids > depth)
         head->n_bids = (uint16_t)depth;
     if (head->n_asks > depth)
@@ -68,11 +77,13 @@ static inline int ff_read_image(const ff_bus *bus, uint32_t instrument, ff_image
                                 ff_level_pair *asks)
 {
     uint64_t depth = bus->header->images_depth;
+    uint64_t written;
     int code;
     if (!ff_has_book(bus, instrument))
         return FF_NO_BOOK;
     code = ff_copy_cell(bus->base + bus->header->images_offset + instrument * bus->header->images_stride,
-                        bus->header->images_stride, depth, depth, head, sizeof *head, bids, asks);
+                        bus->header->images_stride, depth, depth, head, sizeof *head, bids, asks,
+                        &written);
     if (code)
         return code;
     if (head->n_bids > depth)

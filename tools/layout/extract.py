@@ -9,8 +9,8 @@ from dataclasses import dataclass
 #: what the header's own part calls, or offers to its users as it stands
 ROOTS = (
     "ff_ring_attach", "ff_ring_peek", "ff_ring_valid", "ff_ring_advance", "ff_ring_seek", "ff_ring_seek_tail",
-    "ff_ring_seek_oldest", "ff_ring_recover", "ff_cell_read", "ff_cell_valid", "ff_realtime", "ff_monotonic",
-    "ff_prepare_sleep", "ff_sleep", "ff_bell_attach", "ff_bell_detach",
+    "ff_ring_seek_oldest", "ff_ring_recover", "ff_cell_read", "ff_cell_valid", "ff_cells", "ff_realtime",
+    "ff_monotonic", "ff_prepare_sleep", "ff_sleep", "ff_bell_attach", "ff_bell_detach",
 )  # fmt: skip
 
 _COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
