@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: MIT
    The broadcast ring of fastfeed_core/ring.h: see README.md for what is checked and how to run it.
 
-   Positions count cache lines. A block has four lines, a record one or two, a ring BLOCKS blocks. Bit i of `sizes` says
-   that each PERIOD-th record from i on has two lines. Every line has two places: the word that is the stamp if a record starts there, and one
-   word for all else. A word of payload that lies where a stamp may be looked for is as bad as can be: it is the stamp
-   that this line will need one lap later. */
+   Positions count cache lines. A block has four lines, a record one to three, a ring BLOCKS blocks; UNTIL lines are
+   written. Digit i of `sizes`, to the base of three, says how many lines each PERIOD-th record from i on has.
+
+   Every line has two places: its first word, which is the stamp if a record starts there and payload if one goes on
+   there, and one word for the rest of a head. Payload that lies where a stamp may be looked for is as bad as can be: it
+   is the stamp that this line will need one lap later. */
 
 #ifndef BLOCKS
 #define BLOCKS 4
 #endif
-#ifndef RECORDS
-#define RECORDS 14
+#ifndef UNTIL
+#define UNTIL 24
 #endif
 #ifndef PERIOD
-#define PERIOD 4
+#define PERIOD 3
+#define PATTERNS 27
 #endif
 
 #define BLOCK 4
@@ -22,16 +25,33 @@
 #define CLAIMED 0
 #define TAIL 1
 #define FIRST(block) (2 + (block) % BLOCKS)
-#define STAMP(line) (2 + BLOCKS + (line) % LINES)
-#define BODY(line) (2 + BLOCKS + LINES + (line) % LINES)
+#define WORD(line) (2 + BLOCKS + (line) % LINES)
+#define HEAD(line) (2 + BLOCKS + LINES + (line) % LINES)
+/* FF_ZERO_LEAST and FF_ZERO_MOST: the first word of so many lines, and one more, is zeroed ahead. */
+#ifndef ZERO_LEAST
+#define ZERO_LEAST 1
+#define ZERO_MOST 2
+#endif
+
 /* A stamp is looked at again only to find nothing new; without coherence there the model allows more, not less. */
 #define COHERENT(place) ((place) < 2)
 
-#define TWO 64
-#define PAD 128
+#define LENGTH(lines) ((lines) * 64) /* 0 is padding */
+#define LENGTH_OF(head) ((head) / 64)
 #define IS(position) ((position) + 1)
+#define NEXT_LAP(position) STAMP((position) + LINES)
 
 /* Each of these takes a safeguard out; the check must then find an error. */
+#ifdef STAMP_WITHOUT_LAP
+#define STAMP(position) IS((position) % LINES)
+#else
+#define STAMP(position) IS(position)
+#endif
+#ifdef NO_SEEK_VALIDATION
+#define HELD(position) true
+#else
+#define HELD(position) VALID(position)
+#endif
 #ifdef NO_VALIDATION
 #define VALID(position) true
 #else
@@ -58,9 +78,9 @@
 #define put_tail(value) put_release(TAIL, value)
 #endif
 #ifdef NO_COMMIT_RELEASE
-#define put_stamp(position) put(STAMP(position), IS(position))
+#define put_stamp(position) put(WORD(position), STAMP(position))
 #else
-#define put_stamp(position) put_release(STAMP(position), IS(position))
+#define put_stamp(position) put_release(WORD(position), STAMP(position))
 #endif
 #ifdef HEAD_UNCLAIMED
 #define FULL(end) ((end) > limit)
@@ -71,10 +91,12 @@
 /* Not every record is followed by a flush. */
 #define FLUSH(count) ((count) % 2 == 0)
 
+#define PADDING 4
+
 #include "view.pml"
 
 /* What was written: for each position, what starts there and how many records came before; the store that commits. */
-hidden byte starts[64];     /* 0 nothing, 1 or 2 a record of that many lines, 3 padding */
+hidden byte starts[64];     /* 0 nothing, 1 to 3 a record of that many lines, PADDING */
 hidden byte before[64];
 hidden byte commits[64];
 
@@ -83,9 +105,12 @@ hidden byte limit;
 hidden byte written;
 hidden byte lines;
 hidden byte next_block;
+hidden byte zeroed;         /* the first words from `position` up to here are 0 */
+hidden byte until;
 hidden byte late;           /* with CLAIM_LATE: `claimed` has yet to be stored */
 
-short sizes;
+hidden byte pattern[PERIOD];
+byte sizes;
 
 inline write_next_block()
 {
@@ -98,16 +123,74 @@ inline write_next_block()
     fence_release();
 #endif
     put(FIRST(next_block / BLOCK), written);
-    put(STAMP(next_block), 0);
-    put(BODY(position), PAD);
+#ifndef NO_ZERO_BLOCK
+    put(WORD(next_block), 0);
+#endif
+    zeroed = next_block + 1;
+    put(HEAD(position), IS(position) + LENGTH(0));
     put_stamp(position);
-    starts[position] = 3;
+    starts[position] = PADDING;
     commits[position] = length_of_history - 1;
     position = next_block;
     put_tail(position);
 #ifdef CLAIM_LATE
     late = 1;
 #endif
+}
+
+/* The head and what follows, in any order: nothing but the stamp commits it. */
+inline write_record()
+{
+    put(HEAD(position), IS(position) + LENGTH(lines));
+    until = 1;
+    do
+    :: until < lines -> put(WORD(position + until), NEXT_LAP(position + until)); until++
+    :: else -> break
+    od
+}
+
+/* ff_ring_commit, but for its last line. */
+inline write_commit()
+{
+    next_block = 0;
+    if
+    :: position + lines >= zeroed ->
+#ifdef ZERO_LATE
+        next_block = 1;
+#else
+#if !defined(NO_ZERO_AHEAD) && !defined(NO_ZERO_BEHIND_LONG)
+        put(WORD(position + lines), 0);
+#endif
+#endif
+#ifndef ZEROED_STAYS
+        zeroed = position + lines + 1
+#endif
+    :: else
+    fi;
+    put_stamp(position);
+    starts[position] = lines;
+    before[position] = written;
+    commits[position] = length_of_history - 1;
+    if :: next_block -> put(WORD(position + lines), 0) :: else fi;
+    position = position + lines;
+    written++
+}
+
+/* ff_ring_zero_ahead */
+inline write_zeros()
+{
+    until = position + (lines < ZERO_LEAST -> ZERO_LEAST : (lines > ZERO_MOST -> ZERO_MOST : lines)) + 1;
+#ifndef ZERO_UNCLAIMED
+    if :: until > limit -> until = limit :: else fi;
+#endif
+    do
+    :: zeroed < until ->
+#ifndef NO_ZERO_AHEAD
+        put(WORD(zeroed), 0);
+#endif
+        zeroed++
+    :: else -> break
+    od
 }
 
 inline write_history()
@@ -132,32 +215,26 @@ inline write_history()
         :: else -> break
         od;
         written = 0;
+        zeroed = 0;
+        until = sizes;
+        scratch = 0;
         do
-        :: written < RECORDS ->
-            lines = 1 + ((sizes >> (written % PERIOD)) & 1);
+        :: scratch < PERIOD -> pattern[scratch] = 1 + until % 3; until = until / 3; scratch++
+        :: else -> break
+        od;
+        do
+        :: position < UNTIL ->
+            lines = pattern[written % PERIOD];
             if
             :: FULL(position + lines) -> write_next_block()
             :: else
             fi;
-            put(BODY(position), IS(position) + (lines == 2 -> TWO : 0));
-            if
-            :: lines == 2 ->
-                put(STAMP(position + 1), IS(position + 1 + LINES));
-                put(BODY(position + 1), IS(position) + TWO)
-            :: else
-            fi;
+            write_record();
 #ifdef CLAIM_LATE
             if :: late -> put(CLAIMED, limit); fence_release(); late = 0 :: else fi;
 #endif
-#ifndef NO_ZERO_AHEAD
-            put(STAMP(position + lines), 0);
-#endif
-            put_stamp(position);
-            starts[position] = lines;
-            before[position] = written;
-            commits[position] = length_of_history - 1;
-            position = position + lines;
-            written++;
+            write_commit();
+            write_zeros();
             if :: FLUSH(written) -> put_tail(position) :: else fi
         :: else -> break
         od;
@@ -170,44 +247,42 @@ inline write_history()
 byte place;         /* position of the next record to read */
 byte count;         /* records before it, those that were lost among them */
 byte word;
-byte stamp;
-byte body;
-byte more;
-byte target;
-byte first;
+byte head;
+byte wanted;
+bit whole;          /* every line after the first is the record's */
 bit dead;           /* the producer is; what it wrote has arrived */
 bit found;
 
 /* ff_ring_seek_block */
-inline seek_block(wanted)
+inline seek_block(position_in_it)
 {
-    target = (wanted) - (wanted) % BLOCK;
+    wanted = (position_in_it) - (position_in_it) % BLOCK;
     found = 0;
     load(TAIL, word, JOIN);
     if
-    :: target <= word ->
-        load(FIRST(target / BLOCK), first, 0);
+    :: wanted <= word ->
+        load(FIRST(wanted / BLOCK), head, 0);
         CHECK_FENCE;
         load(CLAIMED, word, 0);
-        if :: VALID(target) -> place = target; count = first; found = 1 :: else fi
+        d_step { if :: HELD(wanted) -> assert(before[wanted] == head); place = wanted; count = head; found = 1 :: else fi }
     :: else
     fi;
-    word = 0; first = 0; target = 0
+    d_step { word = 0; head = 0; wanted = 0 }
 }
 
 /* Padding: step over it. Nothing may be accepted that was not written there. */
 inline accept_padding()
 {
-    assert(starts[place] == 3);
+    assert(starts[place] == PADDING);
     place = place + BLOCK - place % BLOCK
 }
 
 inline accept_record()
 {
-    assert(starts[place] == 1 || starts[place] == 2);
+    assert(starts[place] > 0 && starts[place] < PADDING);
     assert(before[place] == count);
-    assert(body == IS(place) + (starts[place] == 2 -> TWO : 0));
-    assert(starts[place] == 1 || more == body);
+    assert(head == IS(place) + LENGTH(starts[place]));
+    assert(whole);
     place = place + starts[place];
     count++
 }
@@ -218,16 +293,24 @@ mtype outcome = EMPTY;
 
 inline read()
 {
-    load(STAMP(place), stamp, PEEK);
+    load(WORD(place), word, PEEK);
     if
-    :: stamp != IS(place) ->
+    :: word != STAMP(place) ->
         load(CLAIMED, word, 1);
         if :: place + LINES >= word -> outcome = EMPTY :: else -> outcome = LAPPED fi
     :: else ->
-        load(BODY(place), body, 0);
-        more = 0;
+        load(HEAD(place), head, 0);
+        whole = 1;
         if
-        :: !(body & PAD) && (body & TWO) && place % BLOCK < BLOCK - 1 -> load(BODY(place + 1), more, 0)
+        :: LENGTH_OF(head) > 1 && place % BLOCK < BLOCK - 1 ->
+            load(WORD(place + 1), word, 0);
+            whole = (word == NEXT_LAP(place + 1));
+            if
+            :: LENGTH_OF(head) > 2 && place % BLOCK < BLOCK - 2 ->
+                load(WORD(place + 2), word, 0);
+                whole = whole && (word == NEXT_LAP(place + 2))
+            :: else
+            fi
         :: else
         fi;
         CHECK_FENCE;
@@ -236,12 +319,12 @@ inline read()
             if
             :: !VALID(place) -> outcome = LAPPED
             :: else ->
-                if :: body & PAD -> accept_padding() :: else -> accept_record() fi;
+                if :: LENGTH_OF(head) == 0 -> accept_padding() :: else -> accept_record() fi;
                 outcome = READ
             fi
         }
     fi;
-    d_step { stamp = 0; body = 0; more = 0; word = 0 }
+    d_step { head = 0; word = 0; whole = 0 }
 }
 
 /* ff_ring_recover. Every try that fails has been overtaken by half of the ring; with the producer at rest none does. */
@@ -265,37 +348,58 @@ inline seek_oldest()
     od
 }
 
-/* ff_ring_seek_tail: to the start of the tail's block, and from there over its records. */
-byte wanted;
+/* ff_ring_seek: to the start of the block that holds `goal`, and from there over its records. */
+byte goal;
 
-inline seek_tail()
+inline seek()
+{
+    seek_block(goal);
+    do
+    :: found && place < goal ->
+        read();
+        /* What lies before a tail that was seen has been committed. */
+        assert(outcome != EMPTY || !to_tail);
+        if :: outcome != READ -> found = 0 :: else fi
+    :: else -> break
+    od
+}
+
+/* ff_ring_seek_tail, or a reader that comes back to a position that it kept, wherever the producer is by now: it stands
+   there, or hears that no record starts there, or that the ring does not hold it; then it takes the oldest. */
+bit to_tail;
+
+inline join()
 {
     do
-    :: load(TAIL, word, 1);
-        wanted = word;
-        seek_block(wanted);
-        do
-        :: found && place < wanted ->
-            read();
-            /* What lies before a tail that was seen has been committed. */
-            assert(outcome != EMPTY);
-            if :: outcome == LAPPED -> found = 0 :: else fi
-        :: else -> break
-        od;
-        if :: found -> assert(place == wanted); break :: else fi
+    :: if
+        :: to_tail -> load(TAIL, goal, 1)
+        :: else
+        fi;
+        seek();
+        if
+        :: found && place == goal -> break
+        :: else ->
+            if
+            :: to_tail -> assert(!found)
+            :: else -> assert(!found || starts[goal] == 0); found = 0; break
+            fi
+        fi
     od;
-    wanted = 0
+    if :: !found -> seek_oldest() :: else fi;
+    skip;
+    d_step { goal = 0; to_tail = 0 }
 }
 
 init {
-    select(sizes : 0 .. (1 << PERIOD) - 1);
+    select(sizes : 0 .. PATTERNS - 1);
     write_history();
     last = length_of_history;
     /* A reader that was there from the start, or one that joins. */
     if
     :: true
     :: seek_oldest()
-    :: seek_tail()
+    :: if :: to_tail = 1 :: select(goal : 0 .. UNTIL) fi;
+        join()
     fi;
     do
     :: read();
@@ -321,16 +425,16 @@ init {
     d_step {
         /* All that was committed has been read or counted as lost, and nothing else. */
         scratch = 0;
-        first = 0;
+        head = 0;
         do
         :: scratch < 64 ->
             if
-            :: starts[scratch] > 0 && starts[scratch] < 3 && commits[scratch] <= last -> first++
+            :: starts[scratch] > 0 && starts[scratch] < PADDING && commits[scratch] <= last -> head++
             :: else
             fi;
             scratch++
         :: else -> break
         od;
-        assert(count == first)
+        assert(count == head)
     }
 }

@@ -70,24 +70,26 @@ inline find_newer(spot)
 
 inline load(spot, out, acquire)
 {
-    d_step {
-        newest(spot, known);
-        pick = scratch;
-        if :: pick < seen[spot] -> pick = seen[spot] :: else fi;
-        find_newer(spot)
-    }
-    do
-    :: newer > 0 -> d_step { pick = newer; find_newer(spot) }
-    :: break
-    od;
-    skip; /* a loop may not end at the head of a d_step */
-    d_step {
-        out = is[pick];
-        if :: COHERENT(spot) -> seen[spot] = pick :: else fi;
-        if :: view[pick] > pending -> pending = view[pick] :: else fi;
-        if :: acquire && view[pick] > known -> known = view[pick] :: else fi;
-        pick = 0;
-        newer = 0
+    atomic {
+        d_step {
+            newest(spot, known);
+            pick = scratch;
+            if :: pick < seen[spot] -> pick = seen[spot] :: else fi;
+            find_newer(spot)
+        }
+        do
+        :: newer > 0 -> d_step { pick = newer; find_newer(spot) }
+        :: break
+        od;
+        skip; /* a loop may not end at the head of a d_step */
+        d_step {
+            out = is[pick];
+            if :: COHERENT(spot) -> seen[spot] = pick :: else fi;
+            if :: view[pick] > pending -> pending = view[pick] :: else fi;
+            if :: acquire && view[pick] > known -> known = view[pick] :: else fi;
+            pick = 0;
+            newer = 0
+        }
     }
 }
 
