@@ -11,6 +11,7 @@ from __future__ import annotations
 import mmap
 import os
 import re
+import stat
 import struct
 import sys
 import time
@@ -37,7 +38,11 @@ class PlainBus:
 
     def __init__(self, name: str) -> None:
         folder = os.environ.get("FASTFEED_SHM") or "/dev/shm"
-        with open(os.path.join(folder, f"fastfeed.{name}.data"), "rb") as file:
+        path = os.path.join(folder, f"fastfeed.{name}.data")
+        # Others may write the folder, too: no link is followed, no pipe waited for.
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ValueError(f"{path} is no plain file")
             self.map = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
         (version,) = struct.unpack_from("<I", self.map, 8)
         if self.map[:8] != MAGIC or version != VERSION:

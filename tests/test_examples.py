@@ -200,6 +200,12 @@ def test_the_plain_reader_sees_what_the_real_one_sees(shm):
     bus = LiveBus("examples")
     real = fastfeed.open("examples")
     plain = plain_reader.PlainBus("examples")
+    folder = Path(os.environ["FASTFEED_SHM"])
+    (folder / "fastfeed.alias.data").symlink_to(folder / "fastfeed.examples.data")
+    os.mkfifo(folder / "fastfeed.pipe.data")
+    for name in ("alias", "pipe"):
+        with pytest.raises((OSError, ValueError), match=r"symbolic links|no plain file"):
+            plain_reader.PlainBus(name)
     reader = real.reader()
     assert plain.instruments() == [each.name for each in real.instruments]
     assert plain.exponents(0) == (-4, -7)
