@@ -184,11 +184,12 @@ def tools() -> dict[str, str]:
     from fastfeed_core import drive
 
     found = re.search(rb"GCC: \([^)]*\) ([0-9.]+)|clang version ([0-9.]+)", Path(drive.__file__).read_bytes())
+    flags = Path("/proc/cpuinfo").read_text()  # levels of a book are read in another way with AVX2
     compiler = "unknown" if found is None else f"gcc {found[1].decode()}" if found[1] else f"clang {found[2].decode()}"
     return {
         "compiler": compiler,
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
-        "machine": os.uname().machine,
+        "machine": os.uname().machine + (" avx2" if "avx2" in flags.split() else ""),
     }
 
 

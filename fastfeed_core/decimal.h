@@ -53,30 +53,30 @@ static inline uint64_t ff_number8(uint64_t v, unsigned n)
     return ((v & 0x0000FFFF0000FFFFULL) * 42949672960001ULL) >> 32;
 }
 
-/* Read the number at `*cursor` as a mantissa with `keep` (0 to 18) digits behind the point. Answers 0, having touched
-   nothing, for whatever is not a plain number of 1 to 7 digits before the point and at most 8 (or `keep`, then zeros)
-   behind it, exact at `keep`: the slow path tells what it is.
+#define FF_INLINE static inline __attribute__((always_inline))
 
-   Digits are read one by one, because a venue's numbers have nearly always the same length: the branches are predicted
-   and the next number starts before this one is done, which a length computed from the characters would prevent. Only a
-   fraction of exactly eight digits, which some venues always send, is taken at once. */
-static inline int ff_decimal_fast(const char **cursor, const char *end, int keep, int64_t *mantissa)
+/* With `checked` false no byte is compared with `end` before it is read: FF_DECIMAL_ROOM bytes are there. */
+#define FF_DECIMAL_ROOM 32
+FF_INLINE int ff_decimal_some(const char **cursor, const char *end, int keep, int64_t *mantissa, const int checked)
 {
     const char *p = *cursor;
     const char *first = p;
     uint64_t whole = 0, fraction = 0;
     unsigned digit;
-    while (p < end && (digit = (unsigned char)(*p - '0')) <= 9) {
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) {
+        if ((checked && p >= end) || (digit = (unsigned char)(*p - '0')) > 9)
+            break;
         whole = whole * 10 + digit;
         p += 1;
     }
     if ((uint64_t)(p - first) - 1 > 6 || (*first == '0' && p - first > 1)) /* none, or more than 7 */
         return 0;
-    if (p < end && *p == '.') {
+    if ((!checked || p < end) && *p == '.') {
         uint64_t v;
         int missing = keep;
         p += 1;
-        if (end - p >= 8 && ff_all_digits8(v = ff_load8(p))) {
+        if ((!checked || end - p >= 8) && ff_all_digits8(v = ff_load8(p))) {
             p += 8;
             if (keep >= 8) {
                 fraction = ff_number8(v, 8) * FF_POW10[keep - 8];
@@ -88,27 +88,41 @@ static inline int ff_decimal_fast(const char **cursor, const char *end, int keep
             } else if (v != 0x3030303030303030ULL) {
                 return 0;
             }
-            if (p < end && (unsigned char)(*p - '0') <= 9)
-                return 0;
         } else {
             const char *point = p;
-            while (p < end && missing && (digit = (unsigned char)(*p - '0')) <= 9) {
+            while ((!checked || p < end) && missing && (digit = (unsigned char)(*p - '0')) <= 9) {
                 fraction = fraction * 10 + digit;
                 missing -= 1;
                 p += 1;
             }
             while (p < end && *p == '0')
                 p += 1;
-            if (p == point || (p < end && (unsigned char)(*p - '0') <= 9))
+            if (p == point)
                 return 0;
             fraction *= FF_POW10[missing];
         }
+        if (p < end && (unsigned char)(*p - '0') <= 9)
+            return 0;
     }
     if ((p < end && (*p | 0x20) == 'e') || whole > FF_WHOLE_MAX[keep])
         return 0;
     *mantissa = (int64_t)(whole * FF_POW10[keep] + fraction);
     *cursor = p;
     return 1;
+}
+
+/* Read the number at `*cursor` as a mantissa with `keep` (0 to 18) digits behind the point. Answers 0, having touched
+   nothing, for whatever is not a plain number of 1 to 7 digits before the point and at most 8 (or `keep`, then zeros)
+   behind it, exact at `keep`: the slow path tells what it is.
+
+   Digits are read one by one, because a venue's numbers have nearly always the same length: the branches are predicted
+   and the next number starts before this one is done, which a length computed from the characters would prevent. Only a
+   fraction of exactly eight digits, which some venues always send, is taken at once. */
+FF_INLINE int ff_decimal_fast(const char **cursor, const char *end, int keep, int64_t *mantissa)
+{
+    if (end - *cursor >= FF_DECIMAL_ROOM)
+        return ff_decimal_some(cursor, end, keep, mantissa, 0);
+    return ff_decimal_some(cursor, end, keep, mantissa, 1);
 }
 
 #endif

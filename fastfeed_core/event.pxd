@@ -129,6 +129,8 @@ cdef struct Event:
     int64_t last_seq
     #: levels: n_bids pairs (px, sz), then n_asks pairs; mantissas of the instrument; room for MAX_LEVELS pairs
     int64_t* levels
+    #: shapes of levels that were read, see shapes.h; NULL where the processor has no use for them
+    void* shapes
     int n_bids
     int n_asks
     #: of a snapshot or refresh: the stream shows so many levels a side and no more; 0: all

@@ -4,6 +4,9 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
+cdef extern from "shapes.h" nogil:
+    void* ff_shapes_new()
+
 
 cdef int event_init(Event* event) except -1:
     """Make room for the largest message."""
@@ -14,6 +17,7 @@ cdef int event_init(Event* event) except -1:
     if event.levels == NULL or event.deals == NULL or event.bars == NULL:
         event_free(event)
         raise MemoryError
+    event.shapes = ff_shapes_new()
     return 0
 
 
@@ -21,6 +25,8 @@ cdef void event_free(Event* event) noexcept:
     free(event.levels)
     free(event.deals)
     free(event.bars)
+    free(event.shapes)
     event.levels = NULL
     event.deals = NULL
     event.bars = NULL
+    event.shapes = NULL

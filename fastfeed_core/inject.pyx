@@ -264,16 +264,30 @@ def read_number(bytes text not None):
     return (number.mantissa, number.exponent) if event.ticker_has else None
 
 
-def read_pairs(bytes text not None, int px_exp, int sz_exp, bint more=False, int room=16):
-    """Return the levels of a JSON array as mantissas; with `more` a level may have further elements."""
+cdef extern from "shapes.h" nogil:
+    void* ff_shapes_new()
+
+#: of `read_pairs`: what it has read, with two elements a level and with more; as old as the process
+cdef void* _shapes_of_two = ff_shapes_new()
+cdef void* _shapes_of_more = ff_shapes_new()
+
+
+def read_pairs(bytes text not None, int px_exp, int sz_exp, bint more=False, int room=16, bint shapes=False):
+    """Return the levels of a JSON array as mantissas; with `more` a level may have further elements.
+
+    With `shapes` the shapes of all levels that were read so are known, and this text's are learnt.
+    """
     cdef int64_t[2 * 64] pairs
+    cdef void* known = NULL
     cdef Cursor c
     cdef int n = 0
+    if shapes:
+        known = _shapes_of_more if more else _shapes_of_two
     if not 0 <= room <= 64:
         raise ValueError(f"room out of range: expected 0 to 64, was {room}")
     c.p = text
     c.end = c.p + len(text)
-    _raise(cursor_pairs(&c, px_exp, sz_exp, pairs, room, &n, more))
+    _raise(cursor_pairs(&c, px_exp, sz_exp, pairs, room, &n, known, more))
     if c.p != c.end:
         raise ValueError("text behind the levels")
     return [(pairs[2 * i], pairs[2 * i + 1]) for i in range(n)]

@@ -9,8 +9,6 @@
 
 #include "decimal.h"
 
-#define FF_INLINE static inline __attribute__((always_inline))
-
 /* A literal is compared in words, the last of which may overlap the one before: where the compiler takes a place for a
    rare one, it would call memcmp. */
 FF_INLINE int ff_is_same(const char *one, const char *other, int64_t size)
@@ -42,6 +40,23 @@ FF_INLINE int ff_scan_text(const char **cursor, const char *end, const char *tex
         return 0;
     *cursor += size;
     return 1;
+}
+
+/* The first quote or backslash from `p` on; `end` if there is none. */
+FF_INLINE const char *ff_find_quote(const char *p, const char *end)
+{
+    const uint64_t ones = 0x0101010101010101ULL;
+    while (end - p >= 8) {
+        uint64_t quote = ff_load8(p) ^ (ones * '"'), slash = ff_load8(p) ^ (ones * '\\');
+        /* A byte that was found may have its neighbours behind it found in vain, never one before it. */
+        uint64_t found = (((quote - ones) & ~quote) | ((slash - ones) & ~slash)) & (ones * 0x80);
+        if (found)
+            return p + (__builtin_ctzll(found) >> 3);
+        p += 8;
+    }
+    while (p < end && *p != '"' && *p != '\\')
+        p += 1;
+    return p;
 }
 
 /* A JSON integer of 1 to 18 digits that is not negative; eight digits at a time while there are eight to read. */

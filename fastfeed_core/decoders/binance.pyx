@@ -39,6 +39,7 @@ from fastfeed_core.decoders.binance_read cimport (
     read_binance_quote_or_trade,
 )
 from fastfeed_core.decoders.fields cimport (
+    find_quote,
     scan_decimal,
     scan_int,
     scan_ms,
@@ -105,11 +106,11 @@ cdef bint _scan_depth(const char* p, const char* end, const Route* route, Event*
         return False
     if not scan_text(&p, end, b',"b":[', 6):
         return False
-    event.n_bids = scan_quoted_pairs(&p, end, route.px_exp, route.sz_exp, event.levels, MAX_LEVELS)
+    event.n_bids = scan_quoted_pairs(&p, end, route.px_exp, route.sz_exp, event.levels, MAX_LEVELS, event.shapes)
     if event.n_bids < 0 or not scan_text(&p, end, b',"a":[', 6):
         return False
     event.n_asks = scan_quoted_pairs(&p, end, route.px_exp, route.sz_exp, event.levels + 2 * event.n_bids,
-                                     MAX_LEVELS - event.n_bids)
+                                     MAX_LEVELS - event.n_bids, event.shapes)
     if event.n_asks < 0 or not _scan_pair_and_status(&p, end):
         return False
     if end - p != 2 or p[0] != c"}" or p[1] != c"}" or event.prev_seq >= event.last_seq:
@@ -288,8 +289,7 @@ cdef int decode_binance(const char* p, Py_ssize_t size, Routes* routes, Event* e
     fallback[0] = False
     if scan_text(&p, end, b'{"stream":"', 11):
         topic = p
-        while p < end and p[0] != c'"' and p[0] != c"\\":
-            p += 1
+        p = find_quote(p, end)
         route = routes_find(routes, topic, p - topic)
         if route != NULL and scan_text(&p, end, b'","data":{', 10):
             event.route = route

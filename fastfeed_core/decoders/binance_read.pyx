@@ -133,12 +133,12 @@ cdef int read_binance_depth(Cursor* c, const Route* route, Event* event) noexcep
     # Bids stand before asks in the scratch, whatever the message's order.
     after = c.p
     c.p = bids
-    status = cursor_pairs(c, route.px_exp, route.sz_exp, event.levels, MAX_LEVELS, &event.n_bids)
+    status = cursor_pairs(c, route.px_exp, route.sz_exp, event.levels, MAX_LEVELS, &event.n_bids, event.shapes)
     if status != OK:
         return status
     c.p = asks
     status = cursor_pairs(c, route.px_exp, route.sz_exp, event.levels + 2 * event.n_bids, MAX_LEVELS - event.n_bids,
-                          &event.n_asks)
+                          &event.n_asks, event.shapes)
     if status != OK:
         return status
     c.p = after
@@ -287,11 +287,11 @@ cdef int decode_binance_snapshot(const char* p, Py_ssize_t size, int px_exp, int
         status = RANGE
     if status == OK:
         c.p = bids
-        status = cursor_pairs(&c, px_exp, sz_exp, event.levels, MAX_LEVELS, &event.n_bids)
+        status = cursor_pairs(&c, px_exp, sz_exp, event.levels, MAX_LEVELS, &event.n_bids, event.shapes)
     if status == OK:
         c.p = asks
         status = cursor_pairs(&c, px_exp, sz_exp, event.levels + 2 * event.n_bids, MAX_LEVELS - event.n_bids,
-                              &event.n_asks)
+                              &event.n_asks, event.shapes)
     event.offset = c.p - start
     event.prev_seq = event.last_seq
     event.kind = EVENT_SNAPSHOT

@@ -149,11 +149,11 @@ cdef bint _scan_book(const char* p, const char* end, const char* data_end, const
             and event.last_seq <= MAX_US and scan_text(&p, end, b'","bids":[', 10)):
         return False
     event.ts_event = event.last_seq * US
-    event.n_bids = scan_quoted_pairs(&p, end, route.px_exp, route.sz_exp, event.levels, MAX_LEVELS)
+    event.n_bids = scan_quoted_pairs(&p, end, route.px_exp, route.sz_exp, event.levels, MAX_LEVELS, event.shapes)
     if event.n_bids < 0 or not scan_text(&p, end, b',"asks":[', 9):
         return False
     event.n_asks = scan_quoted_pairs(&p, end, route.px_exp, route.sz_exp, event.levels + 2 * event.n_bids,
-                                     MAX_LEVELS - event.n_bids)
+                                     MAX_LEVELS - event.n_bids, event.shapes)
     if event.n_asks < 0 or p != data_end:
         return False
     _finish_book(event, route)
@@ -238,14 +238,14 @@ cdef int _read_levels(Cursor* c, int px_exp, int sz_exp, bint whole, Event* even
     # Bids stand before asks in the scratch, whatever the message's order.
     after = c.p
     c.p = bids
-    status = cursor_pairs(c, px_exp, sz_exp, event.levels, MAX_LEVELS, &event.n_bids)
+    status = cursor_pairs(c, px_exp, sz_exp, event.levels, MAX_LEVELS, &event.n_bids, event.shapes)
     if status != OK:
         return status
     if whole:
         event.n_bids = _drop_empty_levels(event, 0, event.n_bids)
     c.p = asks
     status = cursor_pairs(c, px_exp, sz_exp, event.levels + 2 * event.n_bids, MAX_LEVELS - event.n_bids,
-                          &event.n_asks)
+                          &event.n_asks, event.shapes)
     if status != OK:
         return status
     if whole:

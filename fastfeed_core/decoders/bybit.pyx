@@ -49,6 +49,7 @@ from fastfeed_core.decoders.fields cimport (
     cursor_price,
     cursor_time,
     deal_id,
+    find_quote,
     scan_text,
 )
 from fastfeed_core.event cimport (
@@ -165,12 +166,12 @@ cdef int _read_book(Cursor* c, const Route* route, const Head* head, Event* even
         return SHAPE
     # Bids stand before asks in the scratch, whatever the message's order.
     c.p = bids
-    status = cursor_pairs(c, route.px_exp, route.sz_exp, event.levels, MAX_LEVELS, &event.n_bids)
+    status = cursor_pairs(c, route.px_exp, route.sz_exp, event.levels, MAX_LEVELS, &event.n_bids, event.shapes)
     if status != OK:
         return status
     c.p = asks
     status = cursor_pairs(c, route.px_exp, route.sz_exp, event.levels + 2 * event.n_bids, MAX_LEVELS - event.n_bids,
-                          &event.n_asks)
+                          &event.n_asks, event.shapes)
     return finish_book(route, event, head, update_id) if status == OK else status
 
 
@@ -372,8 +373,7 @@ cdef int decode_bybit(const char* p, Py_ssize_t size, Routes* routes, Event* eve
     fallback[0] = False
     if scan_text(&p, end, b'{"topic":"', 10):
         topic = p
-        while p < end and p[0] != c'"' and p[0] != c"\\":
-            p += 1
+        p = find_quote(p, end)
         route = routes_find(routes, topic, p - topic)
         if route != NULL and _has_scanner(route) and scan_text(&p, end, b'"', 1) and scan_head(&p, end, &head):
             event.route = route

@@ -126,11 +126,11 @@ cdef inline bint scan_book(const char* p, const char* end, const Route* route, H
     if not (scan_text(&p, end, b'{"s":"', 6) and scan_text(&p, end, route.symbol, route.symbol_size)
             and scan_text(&p, end, b'","b":[', 7)):
         return False
-    event.n_bids = scan_quoted_pairs(&p, end, route.px_exp, route.sz_exp, event.levels, MAX_LEVELS)
+    event.n_bids = scan_quoted_pairs(&p, end, route.px_exp, route.sz_exp, event.levels, MAX_LEVELS, event.shapes)
     if event.n_bids < 0 or not scan_text(&p, end, b',"a":[', 6):
         return False
     event.n_asks = scan_quoted_pairs(&p, end, route.px_exp, route.sz_exp, event.levels + 2 * event.n_bids,
-                                     MAX_LEVELS - event.n_bids)
+                                     MAX_LEVELS - event.n_bids, event.shapes)
     if event.n_asks < 0:
         return False
     if not (scan_text(&p, end, b',"u":', 5) and scan_int(&p, end, &update_id)

@@ -83,6 +83,7 @@ from fastfeed_core.decoders.fields cimport (
     cursor_pairs,
     cursor_price,
     deal_id,
+    find_quote,
     scan_text,
 )
 from fastfeed_core.decoders.deribit_scan cimport (
@@ -157,7 +158,7 @@ cdef inline void take_levels(Fields* f, int side, const Route* route, EventKind 
     if not go(f, side):
         return
     if kind == EVENT_REFRESH:
-        f.code = cursor_pairs(c, route.px_exp, route.sz_exp, pairs, room, n)
+        f.code = cursor_pairs(c, route.px_exp, route.sz_exp, pairs, room, n, NULL)
         return
     f.code = cursor_expect(c, c"[") if c.p[0] == c"[" else SHAPE
     if f.code != OK or cursor_accept(c, c"]"):
@@ -436,8 +437,7 @@ cdef int decode_deribit(const char* p, Py_ssize_t size, Routes* routes, Event* e
     fallback[0] = False
     if scan_text(&p, end, b'{"jsonrpc":"2.0","method":"subscription","params":{"channel":"', 62):
         topic = p
-        while p < end and p[0] != c'"' and p[0] != c"\\":
-            p += 1
+        p = find_quote(p, end)
         route = routes_find(routes, topic, p - topic)
         if route != NULL and scan_text(&p, end, b'","data":{', 10):
             event.route = route

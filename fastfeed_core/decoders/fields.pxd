@@ -30,6 +30,17 @@ cdef extern from "scan.h" nogil:
     bint scan_text "ff_scan_text"(const char** cursor, const char* end, const char* text, int64_t size)
     #: a JSON integer of 1 to 18 digits that is not negative
     bint scan_int "ff_scan_int"(const char** cursor, const char* end, int64_t* out)
+    #: the first quote or backslash, `end` if there is none
+    const char* find_quote "ff_find_quote"(const char* p, const char* end)
+
+cdef extern from "shapes.h" nogil:
+    ctypedef struct Shape "ff_shape":
+        pass
+    #: take levels of known shapes: how many; behind the last one's comma, or at the array's closing bracket
+    int shapes_take "ff_shapes_take"(const char** cursor, const char* end, const Shape* shapes, int px_keep,
+                                     int sz_keep, int64_t* pairs, int room, bint* more)
+    #: learn the shape of a level that was accepted, `close` is at its closing bracket
+    void shape_learn "ff_shape_learn"(Shape* shapes, const char* level, const char* close, int px_keep, int sz_keep)
 
 cdef enum:
     MS = 1000000
@@ -66,16 +77,23 @@ cdef inline bint scan_word(const char** cursor, const char* end) noexcept nogil:
 
 
 cdef inline int scan_quoted_pairs(const char** cursor, const char* end, int px_exp, int sz_exp, int64_t* pairs,
-                                  int room) noexcept nogil:
+                                  int room, void* shapes) noexcept nogil:
     """`["px","sz"],...]` behind the opening bracket, with the closing one: how many pairs, -1 if in doubt."""
     cdef const char* p = cursor[0]
+    cdef const char* start
+    cdef bint more = True
     cdef int n = 0
     if p < end and p[0] == c"]":
         cursor[0] = p + 1
         return 0
-    while n < room:
-        if end - p < 8 or p[0] != c"[" or p[1] != c'"':
+    while True:
+        n += shapes_take(&p, end, <const Shape*>shapes, -px_exp, -sz_exp, pairs + 2 * n, room - n, &more)
+        if not more:
+            cursor[0] = p + 1
+            return n
+        if n == room or end - p < 8 or p[0] != c"[" or p[1] != c'"':
             return -1
+        start = p
         p += 2
         if not scan_decimal(&p, end, px_exp, pairs + 2 * n):
             return -1
@@ -86,6 +104,8 @@ cdef inline int scan_quoted_pairs(const char** cursor, const char* end, int px_e
             return -1
         if end - p < 3 or p[0] != c'"' or p[1] != c"]":
             return -1
+        if shapes != NULL:
+            shape_learn(<Shape*>shapes, start, p + 1, -px_exp, -sz_exp)
         n += 1
         if p[2] == c",":
             p += 3
@@ -94,7 +114,6 @@ cdef inline int scan_quoted_pairs(const char** cursor, const char* end, int px_e
             cursor[0] = p + 3
             return n
         return -1
-    return -1
 
 
 cdef inline int cursor_price(Cursor* c, int exponent, int64_t* out) noexcept nogil:
@@ -105,9 +124,11 @@ cdef inline int cursor_price(Cursor* c, int exponent, int64_t* out) noexcept nog
     return code
 
 
-cdef inline int cursor_pairs(Cursor* c, int px_exp, int sz_exp, int64_t* pairs, int room, int* n,
-                             bint more=False) noexcept nogil:
-    """`[[px, sz], ...]`, two elements each, or with `more` two or more; `pairs` has room for `room` of them."""
+cdef inline int cursor_pairs(Cursor* c, int px_exp, int sz_exp, int64_t* pairs, int room, int* n, void* shapes,
+                             bint longer=False) noexcept nogil:
+    """`[[px, sz], ...]`, two elements each, or two and more if `longer`; `pairs` has room for `room` of them."""
+    cdef const char* start
+    cdef bint more = True
     cdef int code
     n[0] = 0
     if c.p < c.end and c.p[0] != c"[":
@@ -118,10 +139,15 @@ cdef inline int cursor_pairs(Cursor* c, int px_exp, int sz_exp, int64_t* pairs, 
     if cursor_accept(c, c"]"):
         return OK
     while True:
+        n[0] += shapes_take(&c.p, c.end, <const Shape*>shapes, -px_exp, -sz_exp, pairs + 2 * n[0], room - n[0], &more)
+        cursor_space(c)
+        if not more:
+            return OK if cursor_accept(c, c"]") else cursor_fail(c)
         if n[0] == room:
             return OVERSIZE
         if c.p < c.end and c.p[0] != c"[":
             return SHAPE
+        start = c.p
         code = cursor_expect(c, c"[")
         if code == OK:
             code = cursor_price(c, px_exp, pairs + 2 * n[0])
@@ -132,15 +158,17 @@ cdef inline int cursor_pairs(Cursor* c, int px_exp, int sz_exp, int64_t* pairs, 
         if code != OK:
             return code
         cursor_space(c)
-        while more and cursor_accept(c, c","):
+        while longer and cursor_accept(c, c","):
             code = cursor_skip(c)
             if code != OK:
                 return code
             cursor_space(c)
-        if not cursor_accept(c, c"]"):
+        if c.p >= c.end or c.p[0] != c"]":
             return SHAPE if c.p < c.end and c.p[0] == c"," else cursor_fail(c)
+        if shapes != NULL:
+            shape_learn(<Shape*>shapes, start, c.p, -px_exp, -sz_exp)
+        cursor_accept(c, c"]")
         n[0] += 1
-        cursor_space(c)
         if cursor_accept(c, c"]"):
             return OK
         code = cursor_expect(c, c",")

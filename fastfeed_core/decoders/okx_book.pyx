@@ -46,13 +46,14 @@ cdef int _read_levels(Event* event, const Route* route, const char* bids, const 
     cdef int code
     c.end = end
     c.p = bids
-    code = cursor_pairs(&c, route.px_exp, route.sz_exp, event.levels, MAX_LEVELS, &event.n_bids, True)
+    code = cursor_pairs(&c, route.px_exp, route.sz_exp, event.levels, MAX_LEVELS, &event.n_bids, event.shapes, True)
     if code == OK:
         if whole:
             event.n_bids = _filled(event.levels, event.n_bids)
         asks_at = event.levels + 2 * event.n_bids
         c.p = asks
-        code = cursor_pairs(&c, route.px_exp, route.sz_exp, asks_at, MAX_LEVELS - event.n_bids, &event.n_asks, True)
+        code = cursor_pairs(&c, route.px_exp, route.sz_exp, asks_at, MAX_LEVELS - event.n_bids, &event.n_asks,
+                            event.shapes, True)
         if whole and code == OK:
             event.n_asks = _filled(asks_at, event.n_asks)
     return code
