@@ -54,4 +54,7 @@ extensions = [
     for path in sorted(Path("fastfeed_core").rglob("*.pyx"))
 ]
 
-setup(ext_modules=cythonize(extensions, compiler_directives=directives, nthreads=2 if not TRACE else 0))
+setup(
+    ext_modules=cythonize(extensions, compiler_directives=directives, nthreads=2 if not TRACE else 0),
+    options={"build_ext": {"parallel": os.cpu_count() or 1}},
+)
