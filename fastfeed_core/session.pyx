@@ -28,7 +28,8 @@ cdef class Session(WSListener):
     Parameters
     ----------
     shell : object with `opened(session)`, `attend()` and `closed(session)`: called when the socket is open, when
-        the protocol has to look at something, and when the socket is gone
+        the protocol has to look at something, and when the socket is gone. It looks when the whole of a socket read is
+        published: what one instrument needs does not keep those behind it in the read waiting
     key : what the shell calls this session
     """
 
@@ -38,6 +39,7 @@ cdef class Session(WSListener):
     cdef bytearray _parts
     cdef int64_t _ts_recv
     cdef bint _in_read
+    cdef bint _attends                      # the protocol has to look when the read is done
     cdef readonly object key
 
     def __init__(self, shell, key):
@@ -50,7 +52,6 @@ cdef class Session(WSListener):
 
     cpdef on_ws_frame(self, WSTransport transport, WSFrame frame):
         cdef Connection connection = self.connection
-        cdef int attend = 0
         if connection is None or connection.closed:
             return
         # One clock read a socket read: the frames of a read arrived together.
@@ -59,7 +60,8 @@ cdef class Session(WSListener):
             self._in_read = True
             connection.receiver.row.last_recv = self._ts_recv
         if frame.msg_type == WSMsgType.TEXT and frame.fin:
-            attend = connection.receive_raw(frame.payload_ptr, frame.payload_size, self._ts_recv)
+            if connection.receive_raw(frame.payload_ptr, frame.payload_size, self._ts_recv):
+                self._attends = True
         elif frame.msg_type == WSMsgType.PING:
             # Answered here and not by the library, so that a ping counts as a sign of life.
             transport.send_pong(frame.get_payload_as_bytes())
@@ -68,13 +70,14 @@ cdef class Session(WSListener):
             transport.disconnect()
         elif frame.msg_type == WSMsgType.PONG:
             connection.last_pong = self._ts_recv
-        else:
-            attend = self._receive_part(frame)
+        elif self._receive_part(frame):
+            self._attends = True
         if frame.last_in_buffer:
             self._in_read = False
             publisher_flush(connection.receiver.bus)
-        if attend:
-            self._shell.attend()
+            if self._attends:
+                self._attends = False
+                self._shell.attend()
 
     cdef int _receive_part(self, WSFrame frame) except -1:
         """Frames of a fragmented message, and binary ones."""
