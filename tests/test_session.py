@@ -1,4 +1,4 @@
-"""What a socket read brings is published before the protocol looks at any of it."""
+"""When the protocol looks at what a socket read brought."""
 
 from __future__ import annotations
 
@@ -72,8 +72,12 @@ def looks(*reads: list[bytes]) -> list[tuple[int, int, list[int]]]:
 
 
 def test_the_protocol_looks_once_when_all_of_a_read_is_published():
-    assert looks([trade(1), ACK, trade(2), BROKEN, ACK, trade(3)]) == [(2, 1, [1, 2, 3])]
+    assert looks([trade(1), BROKEN, trade(2), BROKEN, trade(3)]) == [(0, 2, [1, 2, 3])]
 
 
 def test_what_needs_a_look_does_not_wait_for_the_next_read():
-    assert looks([trade(1)], [trade(2), ACK], [trade(3)], [ACK]) == [(1, 0, [1, 2]), (1, 0, [3])]
+    assert looks([trade(1)], [trade(2), BROKEN], [trade(3)], [BROKEN]) == [(0, 1, [1, 2]), (0, 1, [3])]
+
+
+def test_an_answer_is_looked_at_before_what_is_behind_it():
+    assert looks([trade(1), BROKEN, ACK, trade(2)], [trade(3)]) == [(1, 1, [1])]
