@@ -8,7 +8,7 @@ from libc.stdint cimport int64_t
 
 from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
 
-from fastfeed_core.connection cimport Connection
+from fastfeed_core.connection cimport LOOK_NOT, LOOK_NOW, LOOK_RAISED, LOOK_THEN, Connection, Look
 from fastfeed_core.publish cimport publisher_flush
 from fastfeed_core.wake cimport ff_realtime
 
@@ -28,7 +28,8 @@ cdef class Session(WSListener):
     Parameters
     ----------
     shell : object with `opened(session)`, `attend()` and `closed(session)`: called when the socket is open, when
-        the protocol has to look at something, and when the socket is gone
+        the protocol has to look at something, and when the socket is gone. At what instruments need it looks when the
+        whole of a socket read is published: those behind one in the read do not wait for it
     key : what the shell calls this session
     """
 
@@ -38,6 +39,7 @@ cdef class Session(WSListener):
     cdef bytearray _parts
     cdef int64_t _ts_recv
     cdef bint _in_read
+    cdef bint _attends                      # the protocol has to look when the read is done
     cdef readonly object key
 
     def __init__(self, shell, key):
@@ -50,7 +52,7 @@ cdef class Session(WSListener):
 
     cpdef on_ws_frame(self, WSTransport transport, WSFrame frame):
         cdef Connection connection = self.connection
-        cdef int attend = 0
+        cdef Look look = LOOK_NOT
         if connection is None or connection.closed:
             return
         # One clock read a socket read: the frames of a read arrived together.
@@ -59,7 +61,7 @@ cdef class Session(WSListener):
             self._in_read = True
             connection.receiver.row.last_recv = self._ts_recv
         if frame.msg_type == WSMsgType.TEXT and frame.fin:
-            attend = connection.receive_raw(frame.payload_ptr, frame.payload_size, self._ts_recv)
+            look = connection.receive_raw(frame.payload_ptr, frame.payload_size, self._ts_recv)
         elif frame.msg_type == WSMsgType.PING:
             # Answered here and not by the library, so that a ping counts as a sign of life.
             transport.send_pong(frame.get_payload_as_bytes())
@@ -69,24 +71,27 @@ cdef class Session(WSListener):
         elif frame.msg_type == WSMsgType.PONG:
             connection.last_pong = self._ts_recv
         else:
-            attend = self._receive_part(frame)
+            look = self._receive_part(frame)
+        if look == LOOK_THEN:
+            self._attends = True
         if frame.last_in_buffer:
             self._in_read = False
             publisher_flush(connection.receiver.bus)
-        if attend:
+        if look == LOOK_NOW or (self._attends and frame.last_in_buffer):
+            self._attends = False
             self._shell.attend()
 
-    cdef int _receive_part(self, WSFrame frame) except -1:
+    cdef Look _receive_part(self, WSFrame frame) except LOOK_RAISED:
         """Frames of a fragmented message, and binary ones."""
         cdef bytes whole
         if frame.msg_type != WSMsgType.CONTINUATION:
             self._parts = bytearray()
         elif self._parts is None:
-            return 0                        # a continuation of nothing
+            return LOOK_NOT                 # a continuation of nothing
         if len(self._parts) <= MAX_MESSAGE:
             self._parts += frame.get_payload_as_memoryview()
         if not frame.fin:
-            return 0
+            return LOOK_NOT
         whole = bytes(self._parts)
         self._parts = None
         return self.connection.receive_raw(whole, len(whole), self._ts_recv)

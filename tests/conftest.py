@@ -51,6 +51,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--isolation-seconds", type=float, default=5, help="how long one instrument suffers beside healthy ones"
     )
+    parser.addoption("--rolls", type=int, default=2, help="times that all connections are replaced under load")
     parser.addoption("--chaos-seconds", type=float, default=5, help="how long the chaos lasts")
     parser.addoption("--chaos-seed", type=int, default=7, help="of its choices")
     parser.addoption("--wakes", type=int, default=20_000, help="records that race with a reader going to sleep")
@@ -65,6 +66,11 @@ def sequences(request):
 @pytest.fixture
 def isolation_seconds(request):
     return request.config.getoption("--isolation-seconds")
+
+
+@pytest.fixture
+def rolls(request):
+    return request.config.getoption("--rolls")
 
 
 @pytest.fixture

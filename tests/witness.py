@@ -69,13 +69,11 @@ def witnessed(
     """Run a venue with its witness until the block is left."""
     out, path = folder / "venue.out", folder / "witness.json"
     what = {"venue": venue, "products": products, "channels": channels, "faults": faults, "knobs": knobs}
-    with out.open("wb") as sink:
-        process = subprocess.Popen(
-            [sys.executable, __file__, str(path), json.dumps(what)], stdout=sink, stderr=subprocess.STDOUT
-        )
+    with out.open("wb") as sink, (folder / "venue.err").open("wb") as errors:
+        process = subprocess.Popen([sys.executable, __file__, str(path), json.dumps(what)], stdout=sink, stderr=errors)
         try:
             wait_for(lambda: process.poll() is not None or b"\n" in out.read_bytes())
-            assert process.poll() is None, out.read_text()
+            assert process.poll() is None, (folder / "venue.err").read_text()
             yield Witnessed(process, json.loads(out.read_text().splitlines()[0]), path)
         finally:
             if process.poll() is None:
