@@ -106,11 +106,23 @@ class Books:
 
     def _dead(self, attempt: Attempt, subscription: Subscription, ts: int, behind: bool) -> None:
         """A subscription that the venue took brings nothing: its book is not to be trusted, unless another has it."""
-        if behind or subscription.market.source_count == 1:
-            subscription.market.drop(Reason.REASON_NO_DATA, ts)
-        elif attempt.path is not None:
-            attempt.path.doubt(subscription.topic.text)
+        self.distrust(attempt, subscription, Reason.REASON_NO_DATA, ts, behind)
         attempt.resubscribe({subscription.topic.text: subscription.topic})
+
+    def distrust(
+        self, attempt: Attempt, subscription: Subscription, reason: Reason, ts: int, behind: bool = False
+    ) -> bool:
+        """A subscription is not to be relied on; return whether its book is dropped, since no other keeps it in step.
+
+        `behind` drops it in any case: the venue's book is known to be another one.
+        """
+        market = subscription.market
+        if attempt.path is not None:
+            attempt.path.doubt(subscription.topic.text)
+        if not market.live or (market.is_fed and not behind):
+            return False
+        market.drop(reason, ts)
+        return True
 
     def reply(self, request_id: int, body: bytes, status: int, headers: Mapping[str, str], ts: int) -> bool:
         """Take the reply to a request; False if it is none of this product's."""

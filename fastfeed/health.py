@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from fastfeed.attempt import Subscription
+from fastfeed.attempt import Attempt, Subscription
 from fastfeed.link import Link
 from fastfeed.pause import SECOND
 from fastfeed.places import Door
@@ -86,7 +86,7 @@ class _Subject:
         self.market = market
         self.gauge = gauge
         self.has_book = False
-        self.links: dict[str, list[Link]] = {}
+        self.links: dict[str, dict[Link, list[str]]] = {}  # and the topics there, by channel
 
 
 class Monitor:
@@ -97,7 +97,7 @@ class Monitor:
     links : of the venue, also those to come
     doors : of its REST bases
     rows : of the channels, by instrument row and channel
-    lost : called with a subscription to a book whose stream was found to stand still, and the time
+    lost : called with a socket, a subscription to a book whose stream there was found to stand still, and the time
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Monitor:
         doors: Sequence[Door],
         rows: Mapping[tuple[int, str], Channel],
         stale: Stale,
-        lost: Callable[[Subscription, int], None],
+        lost: Callable[[Attempt, Subscription, int], None],
     ) -> None:
         self._name = venue
         self._bus = bus
@@ -124,7 +124,6 @@ class Monitor:
         self._changed = True
         self._streams: dict[int, Streams] = {}  # of the sockets, by id
         self._subjects: dict[int, _Subject] = {}
-        self._refused: set[tuple[int, str]] = set()
         self._next = 0
 
     def changed(self) -> None:
@@ -143,13 +142,9 @@ class Monitor:
                     gauge = before[row].gauge if row in before else Gauge()
                     subject = self._subjects[row] = _Subject(each.instrument.name, each.market, gauge)
                 subject.has_book = subject.has_book or each.channel == "book"
-                found = subject.links.setdefault(each.channel, [])
-                if link not in found:
-                    found.append(link)
+                subject.links.setdefault(each.channel, {}).setdefault(link, []).append(each.topic.text)
         for row in before.keys() - self._subjects.keys():
             self._bus.instrument_health(row, Health.HEALTH_NONE, Reason.REASON_NONE)
-        wanted = {(row, channel) for row, subject in self._subjects.items() for channel in subject.links}
-        self._refused &= wanted  # the streams hold the same set
         for link in self._gauges.keys() - set(self._links):
             del self._gauges[link]
             gone = self._told_on.pop(link)
@@ -157,10 +152,6 @@ class Monitor:
             self._bus.venue_health(gone, Health.HEALTH_NONE, Reason.REASON_NONE)
         for streams in self._streams.values():
             streams.changed()
-
-    def refused(self, subscription: Subscription) -> None:
-        """The venue will not have a subscription."""
-        self._refused.add((subscription.market.instrument, subscription.channel))
 
     def advance(self, ts: int) -> None:
         """Time has passed: look, and tell what has changed."""
@@ -197,7 +188,7 @@ class Monitor:
                 streams = self._streams.get(key)
                 if streams is None:
                     began = attempt.streaming_at
-                    streams = Streams(attempt, link.subscriptions, self._rows, self._stale, self._refused, began)
+                    streams = Streams(attempt, link.subscriptions, self._rows, self._stale, began)
                 streams.renew(link.subscriptions, ts)
                 living[key] = streams
         self._streams = living
@@ -208,7 +199,7 @@ class Monitor:
                     text = f"stream stands still instrument={name} channel={channel}"
                     self._reports.tell(name, channel, text)
                     if channel == "book":
-                        self._lost(subscription, ts)
+                        self._lost(streams.attempt, subscription, ts)
 
     # ---- judgements
 
@@ -232,18 +223,18 @@ class Monitor:
             return Health.HEALTH_DEGRADED, Reason.REASON_SYNCING
         return _OK
 
-    def _judge_channel(self, row: int, channel: str, links: Iterable[Link]) -> Judgement:
+    def _judge_channel(self, row: int, channel: str, links: Mapping[Link, Iterable[str]]) -> Judgement:
         """The best of its connections."""
-        if (row, channel) in self._refused:
-            return Health.HEALTH_DEGRADED, Reason.REASON_REFUSED
         reasons: list[Judgement] = []
-        for link in links:
+        for link, topics in links.items():
             gauge = self._gauges.get(link)
             for attempt in link.attempts:
                 streams = self._streams.get(attempt.connection.id)
                 if not attempt.is_open:
                     continue
-                if streams is not None and streams.is_stalled(row, channel):
+                if attempt.is_refused(topics):
+                    reasons.append((Health.HEALTH_DEGRADED, Reason.REASON_REFUSED))
+                elif streams is not None and streams.is_stalled(row, channel):
                     reasons.append((Health.HEALTH_DEGRADED, Reason.REASON_STALLED))
                 elif gauge is not None and gauge.health == Health.HEALTH_DEGRADED:
                     reasons.append((Health.HEALTH_DEGRADED, gauge.reason))

@@ -60,7 +60,6 @@ class Streams:
     ----------
     rows : of the channels, by instrument row and channel
     stale : after how much silence a channel is suspected
-    refused : what the venue will not have, by instrument row and channel: not asked for again
     """
 
     def __init__(
@@ -69,11 +68,9 @@ class Streams:
         subscriptions: Iterable[Subscription],
         rows: Mapping[tuple[int, str], Channel],
         stale: Stale,
-        refused: set[tuple[int, str]],
         ts: int,
     ) -> None:
-        self._refused = refused
-        self._attempt = attempt
+        self.attempt = attempt
         self._streams: dict[tuple[int, str], _Stream] = {}
         self._next_round = 0
         self._rows = rows
@@ -88,7 +85,7 @@ class Streams:
     def renew(self, subscriptions: Iterable[Subscription], ts: int) -> None:
         """Go by these subscriptions if they have changed; those that are new wait until all was answered."""
         if self._changed:
-            settled = self._attempt.requests.settled
+            settled = self.attempt.requests.settled
             self._take(subscriptions, ts, settled)
             self._changed = not settled
 
@@ -117,18 +114,17 @@ class Streams:
 
     def advance(self, ts: int) -> list[Verdict]:
         """Look at all streams, ask for those that are suspected; return those that are judged otherwise than before."""
-        path = self._attempt.path
+        path = self.attempt.path
         if path is None:
             return []
         verdicts: list[Verdict] = []
         due: list[_Stream] = []
-        for key, stream in self._streams.items():
+        for stream in self._streams.values():
             messages = sum(map(path.messages, stream.topics))
             if messages != stream.messages:
                 self._moved(stream, messages, ts, verdicts)
-                self._refused.discard(key)
-            elif key in self._refused:
-                stream.asked = None
+            elif self.attempt.is_refused(stream.topics):
+                stream.asked = ts  # it is asked for elsewhere, and has its time once it is taken
             elif stream.asked is None:
                 if (stream.threshold or stream.stalled) and ts >= stream.due:
                     due.append(stream)
@@ -154,10 +150,10 @@ class Streams:
             verdicts.append(Verdict(stream.subscription, False))
 
     def _ask(self, due: list[_Stream], ts: int) -> None:
-        if not due or ts < self._next_round or not self._attempt.requests.settled:
+        if not due or ts < self._next_round or not self.attempt.requests.settled:
             return
         self._next_round = ts + _ROUND_S * SECOND
         chosen = sorted(due, key=lambda each: each.due)[:_ROUND_TOPICS]
         for stream in chosen:
             stream.asked = ts
-        self._attempt.resubscribe({text: topic for stream in chosen for text, topic in stream.topics.items()})
+        self.attempt.resubscribe({text: topic for stream in chosen for text, topic in stream.topics.items()})

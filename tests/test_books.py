@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import random
 
+import pytest
 from fakevenue import BY_REQUEST, FakeVenue, Talk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fastfeed.cli.status import describe
 from fastfeed.venues.spec import Channel, SnapshotSize
 
 
@@ -357,3 +361,126 @@ def test_forms_of_books_beside_each_other_in_one_product(monkeypatch):
     talk = Talk(monkeypatch, venue, book="diff")
     talk.accept()
     assert len(talk.requested()) == 1
+
+
+# What the venue refuses
+
+OPENS = {"channels": (Channel(name="book", opens=True), Channel(name="trade"))}
+
+
+def answer(talk: Talk, refused: set[int], book: int | None = None) -> list[str]:
+    """Answer all requests, and what follows; subscriptions on `refused` are, others bring a book of that sequence."""
+    out = []
+    while talk.feed.sends:
+        key, payload = talk.feed.sends.popleft()
+        verb, topics, number = json.loads(payload)
+        out.append(verb)
+        control = ["Ack", {"request_id": number, "ended": verb == "unsubscribe"}]
+        if verb == "sub" and key in refused:
+            control = ["Refusal", {"request_id": number, "reason": "too many requests"}]
+        talk._note(talk.feed.receive(json.dumps({"result": [control]}), talk.now, key))
+        talk._note(talk.feed.advance(talk.now))
+        if control[0] == "Ack" and verb == "sub" and book is not None and topics == ["book:C0USDT"]:
+            talk.stream("snapshot", talk.open().index(key), last=book, bids=[(100, 1)])
+    return out
+
+
+def opened(monkeypatch, connections: int) -> Talk:
+    talk = Talk(monkeypatch, FakeVenue(**OPENS), connections=connections)
+    talk.accept()
+    for connection in range(connections):
+        talk.stream("snapshot", connection, last=10, bids=[(100, 1)])
+    assert talk.live
+    return talk
+
+
+def quiet(talk: Talk, refused: set[int], seconds: int = 200, book: int | None = 10) -> None:
+    """A quiet market: the feed makes its subscriptions again, and the venue refuses that on some connections."""
+    for _ in range(seconds):
+        talk.wait(1, step=1)
+        answer(talk, refused, book)
+
+
+def test_a_book_whose_subscription_is_refused_when_made_again_is_not_live(monkeypatch):
+    talk = opened(monkeypatch, 1)
+    quiet(talk, set(talk.open()))
+    assert not talk.live
+    assert talk.reasons()[-1] == "refused"
+
+
+def test_a_refused_subscription_is_asked_for_again_less_and_less_often(monkeypatch):
+    talk = opened(monkeypatch, 1)
+    asked = []
+    for second in range(7200):
+        talk.wait(1, step=1)
+        asked += [second for verb in answer(talk, set(talk.open())) if verb == "sub"]
+    pauses = [two - one for one, two in itertools.pairwise(asked)]
+    assert pauses == sorted(pauses)
+    assert pauses[0] <= 3
+    assert 500 <= pauses[-1] <= 700
+    assert not talk.live
+    quiet(talk, set(), 700, book=20)
+    assert talk.live
+    talk.wait(10)
+    assert health(talk) == "ok"
+
+
+def test_a_book_that_another_connection_keeps_stays_live_and_dies_with_that_one(monkeypatch):
+    talk = opened(monkeypatch, 2)
+    bad, good = talk.open()
+    quiet(talk, {bad})
+    assert talk.live
+    talk.stream("delta", 1, prev=10, last=11, bids=[(100, 2)])
+    assert talk.live
+    talk._note(talk.feed.disconnected(good, talk.now))
+    assert not talk.live
+
+
+def test_a_book_that_both_connections_were_refused_is_not_live(monkeypatch):
+    talk = opened(monkeypatch, 2)
+    quiet(talk, set(talk.open()), 400)
+    assert not talk.live
+
+
+def test_a_book_whose_streams_stand_still_on_both_connections_is_not_live(monkeypatch):
+    talk = opened(monkeypatch, 2)
+    quiet(talk, set(), 400, book=None)
+    assert not talk.live
+    assert "no data" in talk.reasons()
+
+
+@pytest.mark.parametrize("channel", ["book", "trade"])
+def test_a_refusal_is_forgotten_when_the_venue_takes_the_subscription(monkeypatch, channel):
+    talk = Talk(monkeypatch, FakeVenue(**BY_REQUEST), channels=(channel,))
+    quiet(talk, set(talk.open()), 30)
+    assert health(talk) == "degraded"
+    quiet(talk, set(), 40, book=None)
+    for request in talk.requested():
+        talk.reply(request, 10, [(100, 1)])
+    talk.wait(10)
+    assert health(talk) == "ok"
+
+
+def test_a_refusal_ends_with_its_socket(monkeypatch):
+    talk = Talk(monkeypatch, FakeVenue(**BY_REQUEST), channels=("trade",))
+    quiet(talk, set(talk.open()), 30)
+    assert health(talk) == "degraded"
+    talk._note(talk.feed.disconnected(talk.key(), talk.now))
+    talk.connect()
+    talk.accept()
+    talk.wait(10)
+    assert health(talk) == "ok"
+
+
+def test_a_refused_subscription_that_is_asked_for_again_in_vain_costs_nobody_the_socket(monkeypatch):
+    talk = opened(monkeypatch, 1)
+    before = talk.open()
+    quiet(talk, set(before))
+    talk.sent()
+    talk.wait(1300)
+    assert talk.open() == before
+    assert any(verb == "sub" for verb, *_ in talk.sent())
+
+
+def health(talk: Talk) -> str:
+    return describe(talk.feed.bus)["instruments"][0]["health"]
