@@ -7,7 +7,7 @@ path, so that nothing of a dead socket reaches its successor. All times are ns s
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -223,6 +223,16 @@ class Attempt:
     def is_refused(self, topics: Iterable[str]) -> bool:
         """Return whether the venue refused any of these topics, and has not taken it since."""
         return any(text in self._refused for text in topics)
+
+    def is_asking(self, topics: Collection[str]) -> bool:
+        """Return whether any of these topics is being subscribed to, or ended, just now."""
+        return self.is_open and (any(text in self._lost for text in topics) or self.requests.awaits(topics))
+
+    def has(self, topics: Collection[str]) -> bool:
+        """Return whether the subscriptions to these topics, which this socket wants, are in force."""
+        return (
+            self.streaming_at is not None and self.is_open and not (self.is_asking(topics) or self.is_refused(topics))
+        )
 
     def change(self, begun: Mapping[str, Topic], gone: Mapping[str, Topic]) -> None:
         """Subscribe to more topics on an open socket, and end others."""

@@ -188,7 +188,7 @@ class Monitor:
                 streams = self._streams.get(key)
                 if streams is None:
                     began = attempt.streaming_at
-                    streams = Streams(attempt, link.subscriptions, self._rows, self._stale, began)
+                    streams = Streams(attempt, link.subscriptions, self._rows, self._stale, self._copies, began)
                 streams.renew(link.subscriptions, ts)
                 living[key] = streams
         self._streams = living
@@ -200,6 +200,12 @@ class Monitor:
                     self._reports.tell(name, channel, text)
                     if channel == "book":
                         self._lost(streams.attempt, subscription, ts)
+
+    def _copies(self, attempt: Attempt, stream: tuple[int, str]) -> list[Attempt]:
+        """The other sockets for a channel of an instrument."""
+        subject = self._subjects.get(stream[0])
+        links = () if subject is None else subject.links.get(stream[1], ())
+        return [each for link in links for each in link.attempts if each is not attempt]
 
     # ---- judgements
 

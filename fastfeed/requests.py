@@ -61,6 +61,11 @@ class Requests:
         """True while nothing waits to be sent or answered."""
         return not self._queue and not self._open
 
+    def awaits(self, topics: Iterable[str]) -> bool:
+        """Return whether any of these topics waits to be asked for or ended, or for the answer to that."""
+        busy = self._busy()
+        return any(text in busy for text in topics)
+
     def greet(self, ts: int) -> None:
         """Queue what the venue wants to hear first."""
         request_id = self._next_id()

@@ -1,14 +1,15 @@
 """Which streams of one socket stand still: suspected when nothing came for long, asked anew, judged by what comes then.
 
 A quiet market says nothing, and so does a subscription that the venue has lost. Where the venue answers a subscription
-with a first message (`Channel.opens`), making it again tells one from the other; where it does not, that costs little
-and is done without a judgement. Books by request are looked at by `verify` instead. Sans-I/O; times are ns since the
-epoch.
+with a first message (`Channel.opens`), making it again tells one from the other, and loses nothing. Where it does not,
+what comes meanwhile would be lost: there it is made again only while another connection has the same, and without a
+judgement. Copies are asked for one after the other. Books by request are looked at by `verify` instead. Sans-I/O;
+times are ns since the epoch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from fastfeed.attempt import Attempt, Subscription
@@ -60,6 +61,7 @@ class Streams:
     ----------
     rows : of the channels, by instrument row and channel
     stale : after how much silence a channel is suspected
+    copies : returns the other sockets of the venue that should have the same topics of a channel
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Streams:
         subscriptions: Iterable[Subscription],
         rows: Mapping[tuple[int, str], Channel],
         stale: Stale,
+        copies: Callable[[Attempt, tuple[int, str]], Collection[Attempt]],
         ts: int,
     ) -> None:
         self.attempt = attempt
@@ -75,6 +78,7 @@ class Streams:
         self._next_round = 0
         self._rows = rows
         self._stale = stale
+        self._copies = copies
         self._changed = False
         self._take(subscriptions, ts, True)
 
@@ -152,8 +156,25 @@ class Streams:
     def _ask(self, due: list[_Stream], ts: int) -> None:
         if not due or ts < self._next_round or not self.attempt.requests.settled:
             return
+        chosen: list[_Stream] = []
+        for stream in sorted(due, key=lambda each: each.due):
+            if self._may_ask(stream):
+                chosen.append(stream)
+            elif not stream.opens:
+                stream.due = ts + stream.wait()
+        if not chosen:
+            return
+        chosen = chosen[:_ROUND_TOPICS]
         self._next_round = ts + _ROUND_S * SECOND
-        chosen = sorted(due, key=lambda each: each.due)[:_ROUND_TOPICS]
         for stream in chosen:
             stream.asked = ts
         self.attempt.resubscribe({text: topic for stream in chosen for text, topic in stream.topics.items()})
+
+    def _may_ask(self, stream: _Stream) -> bool:
+        """Return whether nothing is lost while a stream is ended and made again."""
+        each = stream.subscription
+        copies = self._copies(self.attempt, (each.market.instrument, each.channel))
+        if any(copy.has(stream.topics) for copy in copies):
+            return True
+        # The first message has what was missed, and a copy that is being made again is waited for.
+        return stream.opens and not any(copy.is_asking(stream.topics) for copy in copies)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 
 import pytest
 from fakevenue import BY_REQUEST, SECOND, START, FakeVenue, Talk
@@ -195,6 +196,35 @@ def test_a_quote_that_never_comes_is_noticed_and_asked_for_again(monkeypatch):
     assert told(events) == [("instrument", "degraded", "stalled")]
     ((verb, topics, _),) = talk.sent()
     assert (verb, topics) == ("unsubscribe", ["bbo:C0USDT"])  # no trade is no fault
+
+
+@pytest.mark.parametrize("venue", [{}, OPENS], ids=["no first message", "first message"])
+def test_redundant_connections_are_not_asked_at_once_so_that_one_always_has_the_stream(monkeypatch, venue):
+    talk = Talk(monkeypatch, FakeVenue(**venue), channels=("bbo", "trade"), connections=2, stale=Stale(trade=60))
+    talk.accept()
+    topics = {"bbo:C0USDT", "trade:C0USDT"}
+    has = {key: set(topics) for key in talk.open()}
+    asked = dict.fromkeys(has, 0)
+    under_way = []
+    for _ in range(12_000):
+        talk.wait(0.05, step=0.05)
+        for key, verb, told, number in under_way:
+            frame = json.dumps({"result": [["Ack", {"request_id": number, "ended": verb == "unsubscribe"}]]})
+            talk._note(talk.feed.receive(frame, talk.now, key))
+            has[key] = has[key] - set(told) if verb == "unsubscribe" else has[key] | set(told)
+        assert set.union(*has.values()) == topics
+        under_way = [(key, *json.loads(payload)) for key, payload in talk.feed.sends]
+        talk.feed.sends.clear()
+        for key, verb, *_ in under_way:
+            asked[key] += verb == "sub"
+    assert all(each >= 2 for each in asked.values())
+
+
+def test_a_single_connection_is_not_asked_for_what_brings_no_first_message(monkeypatch):
+    talk = Talk(monkeypatch, FakeVenue(), channels=("bbo", "trade"), stale=Stale(trade=60))
+    talk.accept()
+    talk.wait(3600, step=1)
+    assert talk.sent() == []
 
 
 def test_what_the_user_never_wants_suspected_is_not(monkeypatch):
