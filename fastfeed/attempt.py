@@ -102,6 +102,11 @@ class Attempt:
     def is_open(self) -> bool:
         return self.path is not None
 
+    @property
+    def is_short(self) -> bool:
+        """True if half of the frames of an hour are sent: the rest is for what cannot wait."""
+        return len(self._sent) * 2 >= self._product.limits.sends_per_hour
+
     def happen(self, happening: Happening) -> Phase:
         """Go on to the phase that follows."""
         self.phase = after(self.phase, happening)
@@ -131,7 +136,7 @@ class Attempt:
         if reason is not None:
             return reason
         for text, refused in self._refused.items():
-            if refused.due is not None and ts >= refused.due:
+            if refused.due is not None and ts >= refused.due and not self.is_short:
                 refused.due = None
                 self._lost[text] = refused.topic
         if self._lost:
@@ -219,6 +224,10 @@ class Attempt:
         """The venue took subscriptions."""
         for text in topics:
             self._refused.pop(text, None)
+
+    def give_up(self, topic: str) -> None:
+        """What was refused is not asked for again."""
+        self._refused[topic].due = None
 
     def is_refused(self, topics: Iterable[str]) -> bool:
         """Return whether the venue refused any of these topics, and has not taken it since."""

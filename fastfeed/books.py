@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
 from fastfeed.attempt import Attempt, Subscription
@@ -27,6 +27,7 @@ class Books:
     ----------
     calls : of the product
     links : of the venue, also those to come
+    is_over : whether an instrument is traded no more
     """
 
     def __init__(
@@ -36,13 +37,14 @@ class Books:
         calls: Calls,
         options: Options,
         links: Sequence[Link],
+        is_over: Callable[[Instrument, int], bool],
         random: Random,
     ) -> None:
         self._product = product
         self._calls = calls
         self._options = options
         self._links = links
-        self._resubscribes = Resubscribes(self._subscribe_again, random)
+        self._resubscribes = Resubscribes(self._subscribe_again, is_over, random)
         self._snapshots: Snapshots | None = None
         self._verifications: Verifications | None = None
         if product.snapshots:
@@ -98,11 +100,11 @@ class Books:
             self._snapshots.forget(instrument)
             self._verifications.forget(instrument)
 
-    def _subscribe_again(self, instrument: Instrument) -> None:
+    def _subscribe_again(self, instrument: Instrument, sparing: bool) -> None:
         for link in self._links:
             topics = [each.topic.text for each in link.subscriptions if _is_book(each, instrument)]
             if topics and link.is_open:
-                link.resubscribe(topics)
+                link.resubscribe(topics, sparing)
 
     def _dead(self, attempt: Attempt, subscription: Subscription, ts: int, behind: bool) -> None:
         """A subscription that the venue took brings nothing: its book is not to be trusted, unless another has it."""

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from fastfeed.attempt import Attempt, Subscription
+from fastfeed.instrument import Instrument
 from fastfeed.link import Link
 from fastfeed.pause import SECOND
 from fastfeed.places import Door
@@ -79,10 +80,10 @@ def _is_news(before: Health, after: Health) -> bool:
 class _Subject:
     """One instrument: the links of each of its channels."""
 
-    __slots__ = ("gauge", "has_book", "links", "market", "name")
+    __slots__ = ("gauge", "has_book", "instrument", "links", "market")
 
-    def __init__(self, name: str, market: Market, gauge: Gauge) -> None:
-        self.name = name
+    def __init__(self, instrument: Instrument, market: Market, gauge: Gauge) -> None:
+        self.instrument = instrument
         self.market = market
         self.gauge = gauge
         self.has_book = False
@@ -97,6 +98,7 @@ class Monitor:
     links : of the venue, also those to come
     doors : of its REST bases
     rows : of the channels, by instrument row and channel
+    is_over : whether an instrument is traded no more: that its streams say nothing is no fault
     lost : called with a socket, a subscription to a book whose stream there was found to stand still, and the time
     """
 
@@ -108,6 +110,7 @@ class Monitor:
         doors: Sequence[Door],
         rows: Mapping[tuple[int, str], Channel],
         stale: Stale,
+        is_over: Callable[[Instrument, int], bool],
         lost: Callable[[Attempt, Subscription, int], None],
     ) -> None:
         self._name = venue
@@ -116,6 +119,7 @@ class Monitor:
         self._doors = doors
         self._rows = rows
         self._stale = stale
+        self._is_over = is_over
         self._lost = lost
         self._reports = Reports(_log)
         self._venue = Gauge()
@@ -140,7 +144,7 @@ class Monitor:
                 subject = self._subjects.get(row)
                 if subject is None:
                     gauge = before[row].gauge if row in before else Gauge()
-                    subject = self._subjects[row] = _Subject(each.instrument.name, each.market, gauge)
+                    subject = self._subjects[row] = _Subject(each.instrument, each.market, gauge)
                 subject.has_book = subject.has_book or each.channel == "book"
                 subject.links.setdefault(each.channel, {}).setdefault(link, []).append(each.topic.text)
         for row in before.keys() - self._subjects.keys():
@@ -164,14 +168,14 @@ class Monitor:
         for link in self._links:
             self._tell_link(link, ts)
         for row, subject in self._subjects.items():
-            judgement = self._judge_instrument(row, subject)
+            judgement = self._judge_instrument(row, subject, ts)
             before = subject.gauge.health
             if subject.gauge.judge(judgement, ts):
                 # Only then: channels of one instrument can be in two feeds, which write the same row.
                 self._bus.instrument_health(row, subject.gauge.health, subject.gauge.reason)
                 if _is_news(before, subject.gauge.health):
                     state = State.STATE_LIVE if subject.market.live else State.STATE_SYNCING
-                    self._say(subject.gauge, ScopeCode.SCOPE_INSTRUMENT, row, -1, state, subject.name, ts)
+                    self._say(subject.gauge, ScopeCode.SCOPE_INSTRUMENT, row, -1, state, subject.instrument.name, ts)
         if self._links:
             self._tell_venue(ts)
 
@@ -188,7 +192,9 @@ class Monitor:
                 streams = self._streams.get(key)
                 if streams is None:
                     began = attempt.streaming_at
-                    streams = Streams(attempt, link.subscriptions, self._rows, self._stale, self._copies, began)
+                    streams = Streams(
+                        attempt, link.subscriptions, self._rows, self._stale, self._copies, self._is_over, began
+                    )
                 streams.renew(link.subscriptions, ts)
                 living[key] = streams
         self._streams = living
@@ -218,18 +224,19 @@ class Monitor:
             return Health.HEALTH_DEGRADED, Reason.REASON_QUIET
         return _OK
 
-    def _judge_instrument(self, row: int, subject: _Subject) -> Judgement:
-        worst = {channel: self._judge_channel(row, channel, links) for channel, links in subject.links.items()}
+    def _judge_instrument(self, row: int, subject: _Subject, ts: int) -> Judgement:
+        is_over = self._is_over(subject.instrument, ts)
+        worst = {channel: self._judge_channel(row, channel, links, is_over) for channel, links in subject.links.items()}
         if all(health == Health.HEALTH_DOWN for health, _ in worst.values()):
             return next(iter(worst.values()))
         bad = [judgement for judgement in worst.values() if judgement != _OK]
         if bad:
             return Health.HEALTH_DEGRADED, bad[0][1]
-        if subject.has_book and not subject.market.live:
+        if subject.has_book and not subject.market.live and not is_over:
             return Health.HEALTH_DEGRADED, Reason.REASON_SYNCING
         return _OK
 
-    def _judge_channel(self, row: int, channel: str, links: Mapping[Link, Iterable[str]]) -> Judgement:
+    def _judge_channel(self, row: int, channel: str, links: Mapping[Link, Iterable[str]], is_over: bool) -> Judgement:
         """The best of its connections."""
         reasons: list[Judgement] = []
         for link, topics in links.items():
@@ -238,9 +245,9 @@ class Monitor:
                 streams = self._streams.get(attempt.connection.id)
                 if not attempt.is_open:
                     continue
-                if attempt.is_refused(topics):
+                if attempt.is_refused(topics) and not is_over:
                     reasons.append((Health.HEALTH_DEGRADED, Reason.REASON_REFUSED))
-                elif streams is not None and streams.is_stalled(row, channel):
+                elif streams is not None and streams.is_stalled(row, channel) and not is_over:
                     reasons.append((Health.HEALTH_DEGRADED, Reason.REASON_STALLED))
                 elif gauge is not None and gauge.health == Health.HEALTH_DEGRADED:
                     reasons.append((Health.HEALTH_DEGRADED, gauge.reason))

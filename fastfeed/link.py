@@ -309,11 +309,14 @@ class Link:
         attempt.refuse([self.topics[text] for text in topics if text in self.topics], ts)
         return self.named(topics)
 
-    def resubscribe(self, topics: Iterable[str]) -> None:
-        """End subscriptions and make them again: the venue sends the book anew then."""
+    def resubscribe(self, topics: Iterable[str], sparing: bool = False) -> None:
+        """End subscriptions and make them again: the venue sends the book anew then.
+
+        `sparing`: not on sockets that have few frames left in this hour.
+        """
         lost = {text: self.topics[text] for text in topics}
         for attempt in self.attempts:
-            if attempt.is_open:
+            if attempt.is_open and not (sparing and attempt.is_short):
                 attempt.resubscribe(lost)
 
     def named(self, topics: Iterable[str]) -> list[Subscription]:

@@ -116,7 +116,8 @@ class Protocol:
         self._books = self.subscriptions.books
         self._links = self.subscriptions.links
         known = self.subscriptions.doors, self.subscriptions.rows
-        self._monitor = Monitor(venue.ID, hub.bus, self._links, *known, options.stale, self._stands_still)
+        over = self.subscriptions.is_over
+        self._monitor = Monitor(venue.ID, hub.bus, self._links, *known, options.stale, over, self._stands_still)
         self.subscriptions.subscribe(instruments, markets, 0)
 
     @property
@@ -304,6 +305,8 @@ class Protocol:
             self._reports.tell(name or link.url, f"{channel} refused", text)
             if each is None:
                 continue
+            if not each.topic.group and self.subscriptions.is_over(each.instrument, ts):
+                attempt.give_up(each.topic.text)
             books = self._books[link.product.name]
             if each.channel != "book" or not books.distrust(attempt, each, Reason.REASON_REFUSED, ts):
                 row = each.market.instrument

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from fastfeed.attempt import Attempt, Subscription
+from fastfeed.instrument import Instrument
 from fastfeed.pause import SECOND
 from fastfeed.venues.spec import Channel, Stale, Topic
 
@@ -62,6 +63,7 @@ class Streams:
     rows : of the channels, by instrument row and channel
     stale : after how much silence a channel is suspected
     copies : returns the other sockets of the venue that should have the same topics of a channel
+    is_over : whether an instrument is traded no more: of such a one nothing need come
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Streams:
         rows: Mapping[tuple[int, str], Channel],
         stale: Stale,
         copies: Callable[[Attempt, tuple[int, str]], Collection[Attempt]],
+        is_over: Callable[[Instrument, int], bool],
         ts: int,
     ) -> None:
         self.attempt = attempt
@@ -79,6 +82,7 @@ class Streams:
         self._rows = rows
         self._stale = stale
         self._copies = copies
+        self._is_over = is_over
         self._changed = False
         self._take(subscriptions, ts, True)
 
@@ -127,6 +131,9 @@ class Streams:
             messages = sum(map(path.messages, stream.topics))
             if messages != stream.messages:
                 self._moved(stream, messages, ts, verdicts)
+            elif self._is_over(stream.subscription.instrument, ts):
+                stream.asked = None
+                stream.due = ts + stream.wait()
             elif self.attempt.is_refused(stream.topics):
                 stream.asked = ts  # it is asked for elsewhere, and has its time once it is taken
             elif stream.asked is None:
@@ -154,7 +161,7 @@ class Streams:
             verdicts.append(Verdict(stream.subscription, False))
 
     def _ask(self, due: list[_Stream], ts: int) -> None:
-        if not due or ts < self._next_round or not self.attempt.requests.settled:
+        if not due or ts < self._next_round or not self.attempt.requests.settled or self.attempt.is_short:
             return
         chosen: list[_Stream] = []
         for stream in sorted(due, key=lambda each: each.due):

@@ -6,8 +6,10 @@ import itertools
 import json
 import random
 
+import fakevenue
+import msgspec
 import pytest
-from fakevenue import BY_REQUEST, FakeVenue, Talk
+from fakevenue import BY_REQUEST, SECOND, START, FakeVenue, Talk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -376,7 +378,7 @@ def answer(talk: Talk, refused: set[int], book: int | None = None) -> list[str]:
         verb, topics, number = json.loads(payload)
         out.append(verb)
         control = ["Ack", {"request_id": number, "ended": verb == "unsubscribe"}]
-        if verb == "sub" and key in refused:
+        if verb == "sub" and key in refused and topics != ["status"]:
             control = ["Refusal", {"request_id": number, "reason": "too many requests"}]
         talk._note(talk.feed.receive(json.dumps({"result": [control]}), talk.now, key))
         talk._note(talk.feed.advance(talk.now))
@@ -480,6 +482,98 @@ def test_a_refused_subscription_that_is_asked_for_again_in_vain_costs_nobody_the
     talk.wait(1300)
     assert talk.open() == before
     assert any(verb == "sub" for verb, *_ in talk.sent())
+
+
+# What is traded no more
+
+
+def closing(monkeypatch, refused: bool = False, status: str = "closed") -> Talk:
+    """An instrument in the stream that was live, whose connection came back after it was closed."""
+    talk = Talk(monkeypatch, FakeVenue(notices=True, **OPENS))
+    talk.accept()
+    talk.stream("snapshot", last=10, bids=[(100, 1)])
+    talk.wait(10)
+    talk.say(("InstrumentStatus", {"symbol": "C0USDT", "status": status}))
+    talk._note(talk.feed.disconnected(talk.key(), talk.now))
+    talk.connect()
+    answer(talk, set(talk.open()) if refused else set())
+    return talk
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_of_a_closed_instrument_nothing_is_asked_and_nothing_is_bad(monkeypatch, refused, caplog):
+    talk = closing(monkeypatch, refused)
+    caplog.clear()
+    talk.wait(3 * 3600, step=1)
+    assert talk.sent() == []
+    assert health(talk) == "ok"
+    assert not talk.live
+    assert caplog.records == []
+
+
+def test_a_closed_book_that_is_live_is_left_alone(monkeypatch):
+    talk = opened(monkeypatch, 1)
+    talk.say(("InstrumentStatus", {"symbol": "C0USDT", "status": "closed"}))
+    talk.wait(3600, step=1)
+    assert talk.sent() == []
+    assert (health(talk), talk.live) == ("ok", True)
+
+
+def test_an_instrument_that_opens_again_gets_its_book(monkeypatch):
+    talk = closing(monkeypatch)
+    talk.wait(1000, step=1)
+    talk.say(("InstrumentStatus", {"symbol": "C0USDT", "status": "trading"}))
+    assert "sub" in answer(talk, set(), book=20)
+    assert talk.live
+
+
+def test_a_closed_book_whose_stream_goes_on_is_asked_for_after_a_gap(monkeypatch):
+    talk = opened(monkeypatch, 1)
+    talk.say(("InstrumentStatus", {"symbol": "C0USDT", "status": "closed"}))
+    talk.stream("delta", prev=20, last=21)
+    assert not talk.live
+    assert "sub" in answer(talk, set(), book=30)
+    assert talk.live
+
+
+def test_an_expired_instrument_is_as_one_that_is_closed(monkeypatch):
+    expired = msgspec.structs.replace(fakevenue.coin(0), expiry=START + SECOND)
+    monkeypatch.setattr(fakevenue, "coin", lambda number: expired)
+    talk = Talk(monkeypatch, FakeVenue(**OPENS))
+    talk.accept()
+    talk.wait(3600, step=1)
+    assert talk.sent() == []
+    assert health(talk) == "ok"
+
+
+def test_a_book_that_never_comes_is_asked_for_less_and_less_often(monkeypatch):
+    talk = Talk(monkeypatch, FakeVenue())
+    asked = []
+    for second in range(7200):
+        talk.wait(1, step=1)
+        asked += [second for verb, _ in talk.accept() if verb == "sub"]
+    assert len(asked) < 30
+    assert 300 <= asked[-1] - asked[-2] <= 620
+
+
+def test_silent_books_leave_frames_of_the_hour_for_one_that_was_live(monkeypatch):
+    talk = Talk(monkeypatch, FakeVenue(limits={"sends_per_hour": 60}, **OPENS), 20)
+    talk.accept()
+    sequence = 10
+    talk.stream("snapshot", last=sequence)
+    for second in range(3 * 3600):
+        talk.wait(1, step=1)
+        sequence += 1
+        if second % 1200 == 1199:
+            sequence += 5
+            talk.stream("delta", prev=sequence - 1, last=sequence)
+            assert not talk.live
+            assert "sub" in answer(talk, set())
+            talk.stream("snapshot", last=sequence)
+        else:
+            talk.stream("delta", prev=sequence - 1, last=sequence)
+            answer(talk, set())
+        assert talk.live
 
 
 def health(talk: Talk) -> str:
