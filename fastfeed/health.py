@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 _EVERY = SECOND  # between two looks
 _START_S = 15  # nothing is called bad before it had time to begin
 _WORSE_S = 1  # a change for the worse has lasted so long before it is told: a reconnect takes less
-_BETTER_S = 5  # ... and one for the better
+_BETTER_S = 5  # ... and one for the better, or of the reason alone
 _PATIENCE_S = {Reason.REASON_SYNCING: 5}  # a book that lost its chain is back within a second or two, by rule
 _PONG_S = 5  # a ping that is sent into silence has time to be answered
 
@@ -38,24 +38,27 @@ _OK: Judgement = Health.HEALTH_OK, Reason.REASON_NONE
 
 
 class Gauge:
-    """The health of one thing, as it is told: only changes, and only those that last."""
+    """The health of one thing, as it is told: only changes, of its reason too, and only those that last."""
 
-    __slots__ = ("_side", "_since", "health", "reason")
+    __slots__ = ("_reason", "_side", "_since", "health", "reason")
 
     def __init__(self) -> None:
         self.health = Health.HEALTH_NONE
         self.reason = Reason.REASON_NONE
         self._side = 0
+        self._reason = Reason.REASON_NONE  # that is another than is told, at the same health
         self._since: int | None = None
 
     def judge(self, judgement: Judgement, ts: int) -> bool:
         """Take a judgement, and return whether it is told from now on."""
         health, reason = judgement
         side = (health > self.health) - (health < self.health)
-        if self._since is None or side != self._side:
-            self._side, self._since = side, ts
-        if side == 0:
+        if judgement == (self.health, self.reason):
+            self._since = None
             return False
+        other = reason if side == 0 else Reason.REASON_NONE
+        if self._since is None or (side, other) != (self._side, self._reason):
+            self._side, self._reason, self._since = side, other, ts
         if self.health == Health.HEALTH_NONE:
             wait = 0 if health == Health.HEALTH_OK else _START_S
         else:

@@ -21,6 +21,7 @@ from fastfeed_core.records import Health, Reason
 OK = Health.HEALTH_OK, Reason.REASON_NONE
 QUIET = Health.HEALTH_DEGRADED, Reason.REASON_QUIET
 DOWN = Health.HEALTH_DOWN, Reason.REASON_DISCONNECTED
+UNREACHABLE = Health.HEALTH_DOWN, Reason.REASON_UNREACHABLE
 OPENS = {"channels": (Channel(name="book", opens=True), Channel(name="bbo", opens=True), Channel(name="trade"))}
 
 
@@ -34,6 +35,20 @@ def told(events, scope=None) -> list[tuple[str, str, str]]:
 
 
 # Gauge
+
+
+def test_a_reason_that_lasts_takes_the_place_of_the_first_one():
+    gauge = Gauge()
+    gauge.judge(OK, 0)
+    gauge.judge(DOWN, 1 * SECOND)
+    assert gauge.judge(DOWN, 2 * SECOND)
+    assert not gauge.judge(UNREACHABLE, 10 * SECOND)
+    assert not gauge.judge(DOWN, 12 * SECOND)
+    assert not gauge.judge(UNREACHABLE, 13 * SECOND)
+    assert not gauge.judge(UNREACHABLE, 17 * SECOND)
+    assert gauge.judge(UNREACHABLE, 18 * SECOND)
+    assert (gauge.health, gauge.reason) == UNREACHABLE
+    assert not gauge.judge(UNREACHABLE, 99 * SECOND)
 
 
 def test_what_begins_well_is_told_at_once_and_what_does_not_has_time_to():
@@ -99,6 +114,24 @@ def test_a_host_that_does_not_answer_is_said_to_be_that(monkeypatch):
             events += talk.feed.disconnected(each.id, talk.now)
         events += talk.wait(1, step=1)
     assert ("connection", "down", "unreachable") in told(events)
+
+
+def test_a_host_that_is_gone_later_is_said_to_be_that_too(monkeypatch):
+    talk = Talk(monkeypatch, FakeVenue())
+    talk.accept()
+    talk.stream("snapshot", last=10, bids=[(1, 1)])
+    talk.wait(30)
+    talk.feed.disconnected(talk.key(), talk.now)
+    events = []
+    for _ in range(120):
+        for each in talk.feed.connections:
+            events += talk.feed.disconnected(each.id, talk.now)
+        events += talk.wait(1, step=1)
+    assert told(events, "connection") == [
+        ("connection", "down", "disconnected"), ("connection", "down", "unreachable")
+    ]  # fmt: skip
+    assert told(events, "venue")[-1] == ("venue", "down", "unreachable")
+    assert row(talk)["health_reason"] == "unreachable"
 
 
 def test_a_reconnect_is_no_news_of_health(monkeypatch):
