@@ -102,6 +102,7 @@ class Monitor:
     doors : of its REST bases
     rows : of the channels, by instrument row and channel
     is_over : whether an instrument is traded no more: that its streams say nothing is no fault
+    healths : what all machines of the process say of instruments, by row
     lost : called with a socket, a subscription to a book whose stream there was found to stand still, and the time
     """
 
@@ -115,6 +116,7 @@ class Monitor:
         stale: Stale,
         is_over: Callable[[Instrument, int], bool],
         lost: Callable[[Attempt, Subscription, int], None],
+        healths: dict[int, dict[object, Judgement]],
     ) -> None:
         self._name = venue
         self._bus = bus
@@ -124,6 +126,7 @@ class Monitor:
         self._stale = stale
         self._is_over = is_over
         self._lost = lost
+        self._healths = healths
         self._reports = Reports(_log)
         self._venue = Gauge()
         self._gauges: dict[Link, Gauge] = {}
@@ -151,7 +154,8 @@ class Monitor:
                 subject.has_book = subject.has_book or each.channel == "book"
                 subject.links.setdefault(each.channel, {}).setdefault(link, []).append(each.topic.text)
         for row in before.keys() - self._subjects.keys():
-            self._bus.instrument_health(row, Health.HEALTH_NONE, Reason.REASON_NONE)
+            self._healths.get(row, {}).pop(self, None)
+            self._bus.instrument_health(row, *self._merged(row))
         for link in self._gauges.keys() - set(self._links):
             del self._gauges[link]
             gone = self._told_on.pop(link)
@@ -172,13 +176,14 @@ class Monitor:
             self._tell_link(link, ts)
         for row, subject in self._subjects.items():
             judgement = self._judge_instrument(row, subject, ts)
-            before = subject.gauge.health
             if subject.gauge.judge(judgement, ts):
-                # Only then: channels of one instrument can be in two feeds, which write the same row.
-                self._bus.instrument_health(row, subject.gauge.health, subject.gauge.reason)
-                if _is_news(before, subject.gauge.health):
+                before = self._merged(row)
+                self._healths.setdefault(row, {})[self] = subject.gauge.health, subject.gauge.reason
+                merged = self._merged(row)
+                self._bus.instrument_health(row, *merged)
+                if merged != before and _is_news(before[0], merged[0]):
                     state = State.STATE_LIVE if subject.market.live else State.STATE_SYNCING
-                    self._say(subject.gauge, ScopeCode.SCOPE_INSTRUMENT, row, -1, state, subject.instrument.name, ts)
+                    self._say(merged, ScopeCode.SCOPE_INSTRUMENT, row, -1, state, subject.instrument.name, ts)
         if self._links:
             self._tell_venue(ts)
 
@@ -269,6 +274,16 @@ class Monitor:
         bad = [each.reason for each in told if each.health > Health.HEALTH_OK]
         return (Health.HEALTH_DEGRADED, bad[0]) if bad else _OK
 
+    def _merged(self, row: int) -> Judgement:
+        """What all machines together say of an instrument: it is down where all of it is."""
+        told = self._healths.get(row, {}).values()
+        if not told:
+            return Health.HEALTH_NONE, Reason.REASON_NONE
+        health, reason = max(told, key=lambda each: each[0])
+        if health == Health.HEALTH_DOWN and any(each[0] != health for each in told):
+            health = Health.HEALTH_DEGRADED
+        return health, reason
+
     # ---- what is told
 
     def _tell_link(self, link: Link, ts: int) -> None:
@@ -276,7 +291,7 @@ class Monitor:
         before = gauge.health
         if gauge.judge(self._judge_link(link, ts), ts) and _is_news(before, gauge.health):
             state = State.STATE_LIVE if link.is_open else State.STATE_SYNCING
-            self._say(gauge, ScopeCode.SCOPE_CONNECTION, -1, link.row, state, link.url, ts)
+            self._say((gauge.health, gauge.reason), ScopeCode.SCOPE_CONNECTION, -1, link.row, state, link.url, ts)
         row = self._told_on.get(link, link.row)
         if row != link.row:
             self._bus.connection_health(row, Health.HEALTH_NONE, Reason.REASON_NONE)
@@ -288,11 +303,22 @@ class Monitor:
         before = self._venue.health
         if self._venue.judge(self._judge_venue(ts), ts) and _is_news(before, self._venue.health):
             state = State.STATE_LIVE if any(link.is_open for link in self._links) else State.STATE_SYNCING
-            self._say(self._venue, ScopeCode.SCOPE_VENUE, -1, self._links[0].row, state, self._name, ts)
+            self._say(
+                (self._venue.health, self._venue.reason),
+                ScopeCode.SCOPE_VENUE,
+                -1,
+                self._links[0].row,
+                state,
+                self._name,
+                ts,
+            )
 
-    def _say(self, gauge: Gauge, scope: ScopeCode, row: int, connection: int, state: State, name: str, ts: int) -> None:
-        self._bus.status(row, connection, scope, state, gauge.reason, ts, 0, gauge.health)
-        word, reason = HEALTHS[gauge.health], REASONS[gauge.reason] or "-"
-        level = logging.INFO if gauge.health == Health.HEALTH_OK else logging.WARNING
+    def _say(
+        self, told: Judgement, scope: ScopeCode, row: int, connection: int, state: State, name: str, ts: int
+    ) -> None:
+        health, why = told
+        self._bus.status(row, connection, scope, state, why, ts, 0, health)
+        word, reason = HEALTHS[health], REASONS[why] or "-"
+        level = logging.INFO if health == Health.HEALTH_OK else logging.WARNING
         scopes = {ScopeCode.SCOPE_INSTRUMENT: "instrument", ScopeCode.SCOPE_CONNECTION: "connection"}
         _log.log(level, "health %s=%s health=%s reason=%s", scopes.get(scope, "venue"), name, word, reason)

@@ -117,7 +117,9 @@ class Protocol:
         self._links = self.subscriptions.links
         known = self.subscriptions.doors, self.subscriptions.rows
         over = self.subscriptions.is_over
-        self._monitor = Monitor(venue.ID, hub.bus, self._links, *known, options.stale, over, self._stands_still)
+        self._monitor = Monitor(
+            venue.ID, hub.bus, self._links, *known, options.stale, over, self._stands_still, places.healths
+        )
         self.subscriptions.subscribe(instruments, markets, 0)
 
     @property

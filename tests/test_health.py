@@ -14,6 +14,7 @@ from rig import Rig
 from fastfeed import venues
 from fastfeed.cli.status import describe
 from fastfeed.health import Gauge, quiet_after
+from fastfeed.protocol import Endpoint, Protocol
 from fastfeed.sim import FaultPlan
 from fastfeed.venues.spec import Channel, Stale
 from fastfeed_core.records import Health, Reason
@@ -287,6 +288,67 @@ def test_a_chained_book_that_stands_still_while_the_venues_moves_on_is_noticed_w
     assert talk.now - stood_still <= 70 * SECOND
     assert not talk.live
     assert [verb for verb, _ in talk.accept()][:1] == ["unsubscribe"]
+
+
+def test_of_an_instrument_in_two_feeds_both_are_told(monkeypatch):
+    venue = FakeVenue()
+    talk = Talk(monkeypatch, venue)
+    ours = talk.feed._protocol
+    places = ours.subscriptions._links._places
+    other = Protocol(venue, talk.feed._hub, talk.instruments, talk.feed._markets, ["trade"],
+                     endpoints={"main": Endpoint(("wss://fake",), "https://fake")}, places=places)  # fmt: skip
+    other.start(talk.now)
+
+    def connect_other():
+        (connection,) = other.connections
+        other.connected(connection.id, talk.now)
+        _, payload = other.sends.popleft()
+        path = other.attempt(connection.id).path
+        path.receive(json.dumps({"result": [["Ack", {"request_id": json.loads(payload)[2]}]]}).encode(), talk.now)
+        other.attend(talk.now)
+
+    def wait(seconds, ours_fails=False, other_fails=False):
+        for _ in range(seconds):
+            for each in ours.connections if ours_fails else ():
+                talk._note(talk.feed.disconnected(each.id, talk.now))
+            for each in other.connections:
+                if other_fails:
+                    other.disconnected(each.id, talk.now)
+                else:
+                    other.heard(each.id, talk.now, True)
+            talk.wait(1, step=1)
+            other.advance(talk.now)
+
+    def said():
+        told_row = describe(talk.feed.bus)["instruments"][0]
+        return told_row["health"], told_row["health_reason"]
+
+    connect_other()
+    talk.accept()
+    talk.stream("snapshot", last=10, bids=[(1, 1)])
+    wait(20)
+    assert said() == ("ok", None)
+    talk.events.clear()
+    wait(20, ours_fails=True)
+    assert said() == ("degraded", "disconnected")
+    wait(20, ours_fails=True, other_fails=True)
+    assert said() == ("down", "disconnected")
+    while not other.connections:
+        wait(1, ours_fails=True)
+    connect_other()
+    wait(20, ours_fails=True)
+    assert said() == ("degraded", "disconnected")
+    while not ours.connections:
+        wait(1)
+    talk.connect()
+    talk.accept()
+    talk.stream("snapshot", last=20, bids=[(1, 1)])
+    wait(20)
+    assert said() == ("ok", None)
+    assert [each[1] for each in told(talk.events, "instrument")] == ["degraded", "down", "degraded", "ok"]
+    other.unsubscribe([talk.instruments[0].name], talk.now)
+    wait(5)
+    assert said() == ("ok", None)
 
 
 # The venues
