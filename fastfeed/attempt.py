@@ -7,7 +7,7 @@ path, so that nothing of a dead socket reaches its successor. All times are ns s
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -23,6 +23,7 @@ from fastfeed_core.market import Market
 __all__ = ["Attempt", "Connection", "Sends", "Subscription"]
 
 _HOUR = 3600 * SECOND
+_ASK_CAP_S = 600  # what the venue refused is asked for again, after twice as long each time up to this
 _OVERLAP_S = 2.0  # how long two feed at least: what was sent before the last answer is here by then, on both
 
 
@@ -49,6 +50,17 @@ class Sends(NamedTuple):
 
     frames: deque[tuple[int, bytes]]
     pings: deque[int]
+
+
+class _Refused:
+    """A topic that the venue will not have now."""
+
+    __slots__ = ("due", "times", "topic")
+
+    def __init__(self, topic: Topic) -> None:
+        self.topic = topic
+        self.times = 0
+        self.due: int | None = None  # when it is asked for again; None: it was
 
 
 class Attempt:
@@ -81,6 +93,7 @@ class Attempt:
         self._sent = sent
         self._answers: deque[bytes] = deque()
         self._lost: dict[str, Topic] = {}  # to be subscribed to anew
+        self._refused: dict[str, _Refused] = {}
 
     def __repr__(self) -> str:
         return f"<Attempt {self.connection.id} {self.phase.value} {self.connection.url}>"
@@ -88,6 +101,11 @@ class Attempt:
     @property
     def is_open(self) -> bool:
         return self.path is not None
+
+    @property
+    def is_short(self) -> bool:
+        """True if half of the frames of an hour are sent: the rest is for what cannot wait."""
+        return len(self._sent) * 2 >= self._product.limits.sends_per_hour
 
     def happen(self, happening: Happening) -> Phase:
         """Go on to the phase that follows."""
@@ -117,6 +135,10 @@ class Attempt:
         reason = self._dead(ts)
         if reason is not None:
             return reason
+        for text, refused in self._refused.items():
+            if refused.due is not None and ts >= refused.due and not self.is_short:
+                refused.due = None
+                self._lost[text] = refused.topic
         if self._lost:
             # What was lost in one moment goes into as few frames as the venue takes.
             self.requests.again(self._lost.values())
@@ -189,10 +211,43 @@ class Attempt:
         """End subscriptions and make them again: the venue sends the book anew then."""
         self._lost |= topics
 
+    def refuse(self, topics: Iterable[Topic], ts: int) -> None:
+        """The venue refused subscriptions: a limit or a pause of its own ends, so that they are asked for again."""
+        for topic in topics:
+            refused = self._refused.setdefault(topic.text, _Refused(topic))
+            # In whole seconds: what was refused together is asked for together.
+            wait = min(_ASK_CAP_S, 1 << min(refused.times, 10)) + 1
+            refused.due = (ts // SECOND + wait) * SECOND
+            refused.times += 1
+
+    def take(self, topics: Iterable[str]) -> None:
+        """The venue took subscriptions."""
+        for text in topics:
+            self._refused.pop(text, None)
+
+    def give_up(self, topic: str) -> None:
+        """What was refused is not asked for again."""
+        self._refused[topic].due = None
+
+    def is_refused(self, topics: Iterable[str]) -> bool:
+        """Return whether the venue refused any of these topics, and has not taken it since."""
+        return any(text in self._refused for text in topics)
+
+    def is_asking(self, topics: Collection[str]) -> bool:
+        """Return whether any of these topics is being subscribed to, or ended, just now."""
+        return self.is_open and (any(text in self._lost for text in topics) or self.requests.awaits(topics))
+
+    def has(self, topics: Collection[str]) -> bool:
+        """Return whether the subscriptions to these topics, which this socket wants, are in force."""
+        return (
+            self.streaming_at is not None and self.is_open and not (self.is_asking(topics) or self.is_refused(topics))
+        )
+
     def change(self, begun: Mapping[str, Topic], gone: Mapping[str, Topic]) -> None:
         """Subscribe to more topics on an open socket, and end others."""
         for text in gone:
             self._lost.pop(text, None)
+            self._refused.pop(text, None)
         self.requests.unsubscribe(gone.values())
         if begun:
             # Of what is new here, nothing says yet that a quiet book is in step.

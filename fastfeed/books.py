@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
 from fastfeed.attempt import Attempt, Subscription
@@ -27,6 +27,7 @@ class Books:
     ----------
     calls : of the product
     links : of the venue, also those to come
+    is_over : whether an instrument is traded no more
     """
 
     def __init__(
@@ -36,13 +37,14 @@ class Books:
         calls: Calls,
         options: Options,
         links: Sequence[Link],
+        is_over: Callable[[Instrument, int], bool],
         random: Random,
     ) -> None:
         self._product = product
         self._calls = calls
         self._options = options
         self._links = links
-        self._resubscribes = Resubscribes(self._subscribe_again, random)
+        self._resubscribes = Resubscribes(self._subscribe_again, is_over, random)
         self._snapshots: Snapshots | None = None
         self._verifications: Verifications | None = None
         if product.snapshots:
@@ -98,19 +100,31 @@ class Books:
             self._snapshots.forget(instrument)
             self._verifications.forget(instrument)
 
-    def _subscribe_again(self, instrument: Instrument) -> None:
+    def _subscribe_again(self, instrument: Instrument, sparing: bool) -> None:
         for link in self._links:
             topics = [each.topic.text for each in link.subscriptions if _is_book(each, instrument)]
             if topics and link.is_open:
-                link.resubscribe(topics)
+                link.resubscribe(topics, sparing)
 
     def _dead(self, attempt: Attempt, subscription: Subscription, ts: int, behind: bool) -> None:
         """A subscription that the venue took brings nothing: its book is not to be trusted, unless another has it."""
-        if behind or subscription.market.source_count == 1:
-            subscription.market.drop(Reason.REASON_NO_DATA, ts)
-        elif attempt.path is not None:
-            attempt.path.doubt(subscription.topic.text)
+        self.distrust(attempt, subscription, Reason.REASON_NO_DATA, ts, behind)
         attempt.resubscribe({subscription.topic.text: subscription.topic})
+
+    def distrust(
+        self, attempt: Attempt, subscription: Subscription, reason: Reason, ts: int, behind: bool = False
+    ) -> bool:
+        """A subscription is not to be relied on; return whether its book is dropped, since no other keeps it in step.
+
+        `behind` drops it in any case: the venue's book is known to be another one.
+        """
+        market = subscription.market
+        if attempt.path is not None:
+            attempt.path.doubt(subscription.topic.text)
+        if not market.live or (market.is_fed and not behind):
+            return False
+        market.drop(reason, ts)
+        return True
 
     def reply(self, request_id: int, body: bytes, status: int, headers: Mapping[str, str], ts: int) -> bool:
         """Take the reply to a request; False if it is none of this product's."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from fastfeed.attempt import Subscription
+from fastfeed.attempt import Attempt, Subscription
+from fastfeed.instrument import Instrument
 from fastfeed.link import Link
 from fastfeed.pause import SECOND
 from fastfeed.places import Door
@@ -28,7 +29,7 @@ _log = logging.getLogger(__name__)
 _EVERY = SECOND  # between two looks
 _START_S = 15  # nothing is called bad before it had time to begin
 _WORSE_S = 1  # a change for the worse has lasted so long before it is told: a reconnect takes less
-_BETTER_S = 5  # ... and one for the better
+_BETTER_S = 5  # ... and one for the better, or of the reason alone
 _PATIENCE_S = {Reason.REASON_SYNCING: 5}  # a book that lost its chain is back within a second or two, by rule
 _PONG_S = 5  # a ping that is sent into silence has time to be answered
 
@@ -37,24 +38,27 @@ _OK: Judgement = Health.HEALTH_OK, Reason.REASON_NONE
 
 
 class Gauge:
-    """The health of one thing, as it is told: only changes, and only those that last."""
+    """The health of one thing, as it is told: only changes, of its reason too, and only those that last."""
 
-    __slots__ = ("_side", "_since", "health", "reason")
+    __slots__ = ("_reason", "_side", "_since", "health", "reason")
 
     def __init__(self) -> None:
         self.health = Health.HEALTH_NONE
         self.reason = Reason.REASON_NONE
         self._side = 0
+        self._reason = Reason.REASON_NONE  # that is another than is told, at the same health
         self._since: int | None = None
 
     def judge(self, judgement: Judgement, ts: int) -> bool:
         """Take a judgement, and return whether it is told from now on."""
         health, reason = judgement
         side = (health > self.health) - (health < self.health)
-        if self._since is None or side != self._side:
-            self._side, self._since = side, ts
-        if side == 0:
+        if judgement == (self.health, self.reason):
+            self._since = None
             return False
+        other = reason if side == 0 else Reason.REASON_NONE
+        if self._since is None or (side, other) != (self._side, self._reason):
+            self._side, self._reason, self._since = side, other, ts
         if self.health == Health.HEALTH_NONE:
             wait = 0 if health == Health.HEALTH_OK else _START_S
         else:
@@ -79,14 +83,14 @@ def _is_news(before: Health, after: Health) -> bool:
 class _Subject:
     """One instrument: the links of each of its channels."""
 
-    __slots__ = ("gauge", "has_book", "links", "market", "name")
+    __slots__ = ("gauge", "has_book", "instrument", "links", "market")
 
-    def __init__(self, name: str, market: Market, gauge: Gauge) -> None:
-        self.name = name
+    def __init__(self, instrument: Instrument, market: Market, gauge: Gauge) -> None:
+        self.instrument = instrument
         self.market = market
         self.gauge = gauge
         self.has_book = False
-        self.links: dict[str, list[Link]] = {}
+        self.links: dict[str, dict[Link, list[str]]] = {}  # and the topics there, by channel
 
 
 class Monitor:
@@ -97,7 +101,9 @@ class Monitor:
     links : of the venue, also those to come
     doors : of its REST bases
     rows : of the channels, by instrument row and channel
-    lost : called with a subscription to a book whose stream was found to stand still, and the time
+    is_over : whether an instrument is traded no more: that its streams say nothing is no fault
+    healths : what all machines of the process say of instruments, by row
+    lost : called with a socket, a subscription to a book whose stream there was found to stand still, and the time
     """
 
     def __init__(
@@ -108,7 +114,9 @@ class Monitor:
         doors: Sequence[Door],
         rows: Mapping[tuple[int, str], Channel],
         stale: Stale,
-        lost: Callable[[Subscription, int], None],
+        is_over: Callable[[Instrument, int], bool],
+        lost: Callable[[Attempt, Subscription, int], None],
+        healths: dict[int, dict[object, Judgement]],
     ) -> None:
         self._name = venue
         self._bus = bus
@@ -116,7 +124,9 @@ class Monitor:
         self._doors = doors
         self._rows = rows
         self._stale = stale
+        self._is_over = is_over
         self._lost = lost
+        self._healths = healths
         self._reports = Reports(_log)
         self._venue = Gauge()
         self._gauges: dict[Link, Gauge] = {}
@@ -124,7 +134,6 @@ class Monitor:
         self._changed = True
         self._streams: dict[int, Streams] = {}  # of the sockets, by id
         self._subjects: dict[int, _Subject] = {}
-        self._refused: set[tuple[int, str]] = set()
         self._next = 0
 
     def changed(self) -> None:
@@ -141,15 +150,12 @@ class Monitor:
                 subject = self._subjects.get(row)
                 if subject is None:
                     gauge = before[row].gauge if row in before else Gauge()
-                    subject = self._subjects[row] = _Subject(each.instrument.name, each.market, gauge)
+                    subject = self._subjects[row] = _Subject(each.instrument, each.market, gauge)
                 subject.has_book = subject.has_book or each.channel == "book"
-                found = subject.links.setdefault(each.channel, [])
-                if link not in found:
-                    found.append(link)
+                subject.links.setdefault(each.channel, {}).setdefault(link, []).append(each.topic.text)
         for row in before.keys() - self._subjects.keys():
-            self._bus.instrument_health(row, Health.HEALTH_NONE, Reason.REASON_NONE)
-        wanted = {(row, channel) for row, subject in self._subjects.items() for channel in subject.links}
-        self._refused &= wanted  # the streams hold the same set
+            self._healths.get(row, {}).pop(self, None)
+            self._bus.instrument_health(row, *self._merged(row))
         for link in self._gauges.keys() - set(self._links):
             del self._gauges[link]
             gone = self._told_on.pop(link)
@@ -157,10 +163,6 @@ class Monitor:
             self._bus.venue_health(gone, Health.HEALTH_NONE, Reason.REASON_NONE)
         for streams in self._streams.values():
             streams.changed()
-
-    def refused(self, subscription: Subscription) -> None:
-        """The venue will not have a subscription."""
-        self._refused.add((subscription.market.instrument, subscription.channel))
 
     def advance(self, ts: int) -> None:
         """Time has passed: look, and tell what has changed."""
@@ -173,14 +175,15 @@ class Monitor:
         for link in self._links:
             self._tell_link(link, ts)
         for row, subject in self._subjects.items():
-            judgement = self._judge_instrument(row, subject)
-            before = subject.gauge.health
+            judgement = self._judge_instrument(row, subject, ts)
             if subject.gauge.judge(judgement, ts):
-                # Only then: channels of one instrument can be in two feeds, which write the same row.
-                self._bus.instrument_health(row, subject.gauge.health, subject.gauge.reason)
-                if _is_news(before, subject.gauge.health):
+                before = self._merged(row)
+                self._healths.setdefault(row, {})[self] = subject.gauge.health, subject.gauge.reason
+                merged = self._merged(row)
+                self._bus.instrument_health(row, *merged)
+                if merged != before and _is_news(before[0], merged[0]):
                     state = State.STATE_LIVE if subject.market.live else State.STATE_SYNCING
-                    self._say(subject.gauge, ScopeCode.SCOPE_INSTRUMENT, row, -1, state, subject.name, ts)
+                    self._say(merged, ScopeCode.SCOPE_INSTRUMENT, row, -1, state, subject.instrument.name, ts)
         if self._links:
             self._tell_venue(ts)
 
@@ -197,7 +200,9 @@ class Monitor:
                 streams = self._streams.get(key)
                 if streams is None:
                     began = attempt.streaming_at
-                    streams = Streams(attempt, link.subscriptions, self._rows, self._stale, self._refused, began)
+                    streams = Streams(
+                        attempt, link.subscriptions, self._rows, self._stale, self._copies, self._is_over, began
+                    )
                 streams.renew(link.subscriptions, ts)
                 living[key] = streams
         self._streams = living
@@ -208,7 +213,13 @@ class Monitor:
                     text = f"stream stands still instrument={name} channel={channel}"
                     self._reports.tell(name, channel, text)
                     if channel == "book":
-                        self._lost(subscription, ts)
+                        self._lost(streams.attempt, subscription, ts)
+
+    def _copies(self, attempt: Attempt, stream: tuple[int, str]) -> list[Attempt]:
+        """The other sockets for a channel of an instrument."""
+        subject = self._subjects.get(stream[0])
+        links = () if subject is None else subject.links.get(stream[1], ())
+        return [each for link in links for each in link.attempts if each is not attempt]
 
     # ---- judgements
 
@@ -221,29 +232,30 @@ class Monitor:
             return Health.HEALTH_DEGRADED, Reason.REASON_QUIET
         return _OK
 
-    def _judge_instrument(self, row: int, subject: _Subject) -> Judgement:
-        worst = {channel: self._judge_channel(row, channel, links) for channel, links in subject.links.items()}
+    def _judge_instrument(self, row: int, subject: _Subject, ts: int) -> Judgement:
+        is_over = self._is_over(subject.instrument, ts)
+        worst = {channel: self._judge_channel(row, channel, links, is_over) for channel, links in subject.links.items()}
         if all(health == Health.HEALTH_DOWN for health, _ in worst.values()):
             return next(iter(worst.values()))
         bad = [judgement for judgement in worst.values() if judgement != _OK]
         if bad:
             return Health.HEALTH_DEGRADED, bad[0][1]
-        if subject.has_book and not subject.market.live:
+        if subject.has_book and not subject.market.live and not is_over:
             return Health.HEALTH_DEGRADED, Reason.REASON_SYNCING
         return _OK
 
-    def _judge_channel(self, row: int, channel: str, links: Iterable[Link]) -> Judgement:
+    def _judge_channel(self, row: int, channel: str, links: Mapping[Link, Iterable[str]], is_over: bool) -> Judgement:
         """The best of its connections."""
-        if (row, channel) in self._refused:
-            return Health.HEALTH_DEGRADED, Reason.REASON_REFUSED
         reasons: list[Judgement] = []
-        for link in links:
+        for link, topics in links.items():
             gauge = self._gauges.get(link)
             for attempt in link.attempts:
                 streams = self._streams.get(attempt.connection.id)
                 if not attempt.is_open:
                     continue
-                if streams is not None and streams.is_stalled(row, channel):
+                if attempt.is_refused(topics) and not is_over:
+                    reasons.append((Health.HEALTH_DEGRADED, Reason.REASON_REFUSED))
+                elif streams is not None and streams.is_stalled(row, channel) and not is_over:
                     reasons.append((Health.HEALTH_DEGRADED, Reason.REASON_STALLED))
                 elif gauge is not None and gauge.health == Health.HEALTH_DEGRADED:
                     reasons.append((Health.HEALTH_DEGRADED, gauge.reason))
@@ -262,6 +274,16 @@ class Monitor:
         bad = [each.reason for each in told if each.health > Health.HEALTH_OK]
         return (Health.HEALTH_DEGRADED, bad[0]) if bad else _OK
 
+    def _merged(self, row: int) -> Judgement:
+        """What all machines together say of an instrument: it is down where all of it is."""
+        told = self._healths.get(row, {}).values()
+        if not told:
+            return Health.HEALTH_NONE, Reason.REASON_NONE
+        health, reason = max(told, key=lambda each: each[0])
+        if health == Health.HEALTH_DOWN and any(each[0] != health for each in told):
+            health = Health.HEALTH_DEGRADED
+        return health, reason
+
     # ---- what is told
 
     def _tell_link(self, link: Link, ts: int) -> None:
@@ -269,7 +291,7 @@ class Monitor:
         before = gauge.health
         if gauge.judge(self._judge_link(link, ts), ts) and _is_news(before, gauge.health):
             state = State.STATE_LIVE if link.is_open else State.STATE_SYNCING
-            self._say(gauge, ScopeCode.SCOPE_CONNECTION, -1, link.row, state, link.url, ts)
+            self._say((gauge.health, gauge.reason), ScopeCode.SCOPE_CONNECTION, -1, link.row, state, link.url, ts)
         row = self._told_on.get(link, link.row)
         if row != link.row:
             self._bus.connection_health(row, Health.HEALTH_NONE, Reason.REASON_NONE)
@@ -281,11 +303,22 @@ class Monitor:
         before = self._venue.health
         if self._venue.judge(self._judge_venue(ts), ts) and _is_news(before, self._venue.health):
             state = State.STATE_LIVE if any(link.is_open for link in self._links) else State.STATE_SYNCING
-            self._say(self._venue, ScopeCode.SCOPE_VENUE, -1, self._links[0].row, state, self._name, ts)
+            self._say(
+                (self._venue.health, self._venue.reason),
+                ScopeCode.SCOPE_VENUE,
+                -1,
+                self._links[0].row,
+                state,
+                self._name,
+                ts,
+            )
 
-    def _say(self, gauge: Gauge, scope: ScopeCode, row: int, connection: int, state: State, name: str, ts: int) -> None:
-        self._bus.status(row, connection, scope, state, gauge.reason, ts, 0, gauge.health)
-        word, reason = HEALTHS[gauge.health], REASONS[gauge.reason] or "-"
-        level = logging.INFO if gauge.health == Health.HEALTH_OK else logging.WARNING
+    def _say(
+        self, told: Judgement, scope: ScopeCode, row: int, connection: int, state: State, name: str, ts: int
+    ) -> None:
+        health, why = told
+        self._bus.status(row, connection, scope, state, why, ts, 0, health)
+        word, reason = HEALTHS[health], REASONS[why] or "-"
+        level = logging.INFO if health == Health.HEALTH_OK else logging.WARNING
         scopes = {ScopeCode.SCOPE_INSTRUMENT: "instrument", ScopeCode.SCOPE_CONNECTION: "connection"}
         _log.log(level, "health %s=%s health=%s reason=%s", scopes.get(scope, "venue"), name, word, reason)

@@ -288,26 +288,35 @@ class Link:
 
     def acknowledged(self, attempt: Attempt, ack: Ack) -> list[Subscription]:
         """Return the subscriptions that are in force now."""
-        return self.named(attempt.requests.acknowledged(ack))
+        topics = attempt.requests.acknowledged(ack)
+        attempt.take(topics)
+        return self.named(topics)
 
-    def refused(self, attempt: Attempt, refusal: Refusal) -> list[Subscription] | None:
+    def refused(self, attempt: Attempt, refusal: Refusal, ts: int) -> list[Subscription] | None:
         """Return the subscriptions that the venue refused; None if it shows later which."""
         topics = attempt.requests.refused(refusal)
-        return None if topics is None else self.named(topics)
+        return None if topics is None else self._refuse(attempt, topics, ts)
 
-    def left_out(self) -> list[tuple[list[Subscription], Refusal]]:
+    def left_out(self, ts: int) -> list[tuple[Attempt, list[Subscription], Refusal]]:
         """Return what the venue turned out to have refused, by leaving it out of an answer or not answering."""
         return [
-            (self.named(topics), refusal)
+            (attempt, self._refuse(attempt, topics, ts), refusal)
             for attempt in self.attempts
             for topics, refusal in attempt.requests.take_left_out()
         ]
 
-    def resubscribe(self, topics: Iterable[str]) -> None:
-        """End subscriptions and make them again: the venue sends the book anew then."""
+    def _refuse(self, attempt: Attempt, topics: Sequence[str], ts: int) -> list[Subscription]:
+        attempt.refuse([self.topics[text] for text in topics if text in self.topics], ts)
+        return self.named(topics)
+
+    def resubscribe(self, topics: Iterable[str], sparing: bool = False) -> None:
+        """End subscriptions and make them again: the venue sends the book anew then.
+
+        `sparing`: not on sockets that have few frames left in this hour.
+        """
         lost = {text: self.topics[text] for text in topics}
         for attempt in self.attempts:
-            if attempt.is_open:
+            if attempt.is_open and not (sparing and attempt.is_short):
                 attempt.resubscribe(lost)
 
     def named(self, topics: Iterable[str]) -> list[Subscription]:

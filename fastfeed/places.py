@@ -15,6 +15,7 @@ from fastfeed.breaker import Breaker
 from fastfeed.budget import Budget
 from fastfeed.pause import SECOND
 from fastfeed.venues.spec import Limits
+from fastfeed_core.records import Health, Reason
 
 __all__ = ["Door", "Place", "Places", "Window"]
 
@@ -109,7 +110,7 @@ class Door:
 
 
 class Places:
-    """The hosts that a process talks to.
+    """The hosts that a process talks to, and what else its machines share.
 
     Parameters
     ----------
@@ -123,6 +124,8 @@ class Places:
         self._by_way: dict[tuple[str, str | None], Place] = {}  # by host and address of this machine
         self._doors: dict[tuple[str, str], Door] = {}
         self._bans: dict[str, Ban] = {}
+        #: what each machine says of the health of an instrument, by row: channels of one can be in two feeds
+        self.healths: dict[int, dict[object, tuple[Health, Reason]]] = {}
 
     def of(self, url: str, limits: Limits, local: str | None = None) -> Place:
         """Return the place of a WebSocket URL; who comes first says how many connections its venue allows.

@@ -116,7 +116,10 @@ class Protocol:
         self._books = self.subscriptions.books
         self._links = self.subscriptions.links
         known = self.subscriptions.doors, self.subscriptions.rows
-        self._monitor = Monitor(venue.ID, hub.bus, self._links, *known, options.stale, self._stands_still)
+        over = self.subscriptions.is_over
+        self._monitor = Monitor(
+            venue.ID, hub.bus, self._links, *known, options.stale, over, self._stands_still, places.healths
+        )
         self.subscriptions.subscribe(instruments, markets, 0)
 
     @property
@@ -277,13 +280,13 @@ class Protocol:
                 if each.channel == "book":
                     self._books[link.product.name].subscribed(attempt, each, ts)
         elif isinstance(control, Refusal):
-            refused = link.refused(attempt, control)
+            refused = link.refused(attempt, control, ts)
             if refused is None:
                 self._reports.tell(
                     link.url, "refusal", f"a topic of several refused: {control.reason} (code {control.code})"
                 )
             else:
-                self._refused(link, refused, control, ts)
+                self._refused(link, attempt, refused, control, ts)
         elif isinstance(control, Pong):
             if control.answers and attempt.path is not None:
                 attempt.ponged(attempt.path.last_recv)
@@ -294,15 +297,20 @@ class Protocol:
         elif isinstance(control, Unknown):
             self._reports.tell(link.url, "unknown", f"unknown control frame: {control.text}")
 
-    def _refused(self, link: Link, refused: list[Subscription], refusal: Refusal, ts: int) -> None:
-        """A refused subscription costs itself."""
+    def _refused(self, link: Link, attempt: Attempt, refused: list[Subscription], refusal: Refusal, ts: int) -> None:
+        """A refused subscription costs itself, and its book unless another connection keeps that in step."""
         for each in refused or (None,):
             name = None if each is None else each.instrument.name
             channel = "?" if each is None else each.channel
             error = SubscriptionRefused(self._venue.ID, name, channel, refusal.code, refusal.reason)
-            _log.error("subscription refused url=%s error=%s", link.url, error)
-            if each is not None:
-                self._monitor.refused(each)
+            text = f"subscription refused url={link.url} error={error}"
+            self._reports.tell(name or link.url, f"{channel} refused", text)
+            if each is None:
+                continue
+            if not each.topic.group and self.subscriptions.is_over(each.instrument, ts):
+                attempt.give_up(each.topic.text)
+            books = self._books[link.product.name]
+            if each.channel != "book" or not books.distrust(attempt, each, Reason.REASON_REFUSED, ts):
                 row = each.market.instrument
                 state = State.STATE_LIVE if each.market.live else State.STATE_SYNCING
                 self._hub.bus.status(row, link.row, ScopeCode.SCOPE_INSTRUMENT, state, Reason.REASON_REFUSED, ts)
@@ -324,20 +332,19 @@ class Protocol:
         lost: list[tuple[Link, Attempt]] = []
         for link in self._links:
             lost += [(link, attempt) for attempt in link.advance(ts, self._sends) if attempt.opened_at]
-            for refused, refusal in link.left_out():
-                self._refused(link, refused, refusal, ts)
+            for attempt, refused, refusal in link.left_out(ts):
+                self._refused(link, attempt, refused, refusal, ts)
         for link, attempt in lost:
             self._mourn(link, attempt, ts)
         if lost:
             self.attend(ts)
         self._monitor.advance(ts)
 
-    def _stands_still(self, subscription: Subscription, ts: int) -> None:
+    def _stands_still(self, attempt: Attempt, subscription: Subscription, ts: int) -> None:
         """The stream of a book was found to be dead: without another source it is not to be trusted."""
-        market = subscription.market
-        if market.live and market.source_count == 1:
-            market.drop(Reason.REASON_NO_DATA, ts)
-        self._books[self._venue.product_of(subscription.instrument).name].want(market, subscription.instrument, ts)
+        books = self._books[self._venue.product_of(subscription.instrument).name]
+        books.distrust(attempt, subscription, Reason.REASON_NO_DATA, ts)
+        books.want(subscription.market, subscription.instrument, ts)
 
     def stop(self, ts: int) -> None:
         """End: no connection is wanted any more, and books are not live."""

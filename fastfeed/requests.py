@@ -53,12 +53,18 @@ class Requests:
         self._queue: deque[_Request] = deque()
         self._open: dict[int, _Request] = {}  # sent and not answered in full
         self._left_out: list[tuple[list[str], Refusal]] = []
+        self._declined: set[str] = set()  # refused, and not taken since: silence about them costs nobody the socket
         self._unwanted: dict[str, Topic] = {}  # asked for, and to be ended as soon as the venue has answered
 
     @property
     def settled(self) -> bool:
         """True while nothing waits to be sent or answered."""
         return not self._queue and not self._open
+
+    def awaits(self, topics: Iterable[str]) -> bool:
+        """Return whether any of these topics waits to be asked for or ended, or for the answer to that."""
+        busy = self._busy()
+        return any(text in busy for text in topics)
 
     def greet(self, ts: int) -> None:
         """Queue what the venue wants to hear first."""
@@ -73,6 +79,7 @@ class Requests:
         topics = list(topics)
         for topic in topics:
             self._unwanted.pop(topic.text, None)
+            self._declined.discard(topic.text)
             ending = busy.get(topic.text)
             if ending is not None and ending.ends:
                 ending.again.add(topic.text)
@@ -178,6 +185,9 @@ class Requests:
             # What is not subscribed, because the venue refuses to end it, need not be ended.
             self._ask([topic for topic in topics if topic.text in request.again])
             return []
+        topics = list(topics)
+        texts = {topic.text for topic in topics}
+        self._declined = self._declined | texts if refused else self._declined - texts
         gone = [topic for topic in topics if self._unwanted.pop(topic.text, None) is not None]
         if not refused:
             self._end(gone, again=False)
@@ -238,7 +248,8 @@ class Requests:
         for request in list(self._open.values()):
             if ts - request.sent <= _ANSWER_WITHIN_S * SECOND:
                 continue
-            if request.taken or request.said is not None:
+            is_declined = request.topics and request.topics.keys() <= self._declined
+            if request.taken or request.said is not None or is_declined:
                 del self._open[request.id]
                 if request.ends:
                     self._answered(request, list(request.topics.values()))

@@ -11,6 +11,7 @@ from random import Random
 
 from fastfeed.instrument import Instrument
 from fastfeed.pause import SECOND, Backoff, pause
+from fastfeed.reports import Reports
 from fastfeed_core.market import Market
 from fastfeed_core.records import Reason
 
@@ -20,7 +21,8 @@ _log = logging.getLogger(__name__)
 
 FIRST_DATA_S = 15  # from the venue's answer to a live book; venues send their snapshot within a second
 _SETTLE_S = 1.0  # deltas may overtake their snapshot: a subscription this young is left alone
-_RETRY = Backoff(0.5, 30.0, jitter=0.5)
+_RETRY = Backoff(0.5, 600.0, jitter=0.5)
+_SPARING = 5  # failures after which a book waits if frames of the hour are short: others were live a moment ago
 
 
 class _Job:
@@ -41,11 +43,19 @@ class Resubscribes:
 
     Parameters
     ----------
-    again : subscribes anew to an instrument's book, on all connections that have it
+    again : subscribes anew to an instrument's book, on all connections that have it; True: only where frames are left
+    is_over : whether an instrument is traded no more
     """
 
-    def __init__(self, again: Callable[[Instrument], None], random: Random) -> None:
+    def __init__(
+        self,
+        again: Callable[[Instrument, bool], None],
+        is_over: Callable[[Instrument, int], bool],
+        random: Random,
+    ) -> None:
         self._again = again
+        self._is_over = is_over
+        self._reports = Reports(_log)
         self._random = random
         self._jobs: dict[str, _Job] = {}
 
@@ -73,13 +83,16 @@ class Resubscribes:
             if job.market.live:
                 del self._jobs[name]
             elif job.until is not None and ts >= job.until:
-                _log.warning("no book after a subscription instrument=%s", name)
+                if self._is_over(job.instrument, ts):
+                    del self._jobs[name]  # there is none any more; a message of it would ask for it again
+                    continue
+                self._reports.tell(name, "no book", f"no book after a subscription instrument={name}")
                 job.market.drop(Reason.REASON_NO_DATA, ts)
                 self._retry(job, ts)
             elif job.due is not None and ts >= job.due:
                 job.due = None
                 job.until = ts + FIRST_DATA_S * SECOND
-                self._again(job.instrument)
+                self._again(job.instrument, job.failures > _SPARING)
 
     def _retry(self, job: _Job, ts: int) -> None:
         job.until = None

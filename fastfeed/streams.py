@@ -1,17 +1,19 @@
 """Which streams of one socket stand still: suspected when nothing came for long, asked anew, judged by what comes then.
 
 A quiet market says nothing, and so does a subscription that the venue has lost. Where the venue answers a subscription
-with a first message (`Channel.opens`), making it again tells one from the other; where it does not, that costs little
-and is done without a judgement. Books by request are looked at by `verify` instead. Sans-I/O; times are ns since the
-epoch.
+with a first message (`Channel.opens`), making it again tells one from the other, and loses nothing. Where it does not,
+what comes meanwhile would be lost: there it is made again only while another connection has the same, and without a
+judgement. Copies are asked for one after the other. Books by request are looked at by `verify` instead. Sans-I/O;
+times are ns since the epoch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from fastfeed.attempt import Attempt, Subscription
+from fastfeed.instrument import Instrument
 from fastfeed.pause import SECOND
 from fastfeed.venues.spec import Channel, Stale, Topic
 
@@ -60,7 +62,8 @@ class Streams:
     ----------
     rows : of the channels, by instrument row and channel
     stale : after how much silence a channel is suspected
-    refused : what the venue will not have, by instrument row and channel: not asked for again
+    copies : returns the other sockets of the venue that should have the same topics of a channel
+    is_over : whether an instrument is traded no more: of such a one nothing need come
     """
 
     def __init__(
@@ -69,15 +72,17 @@ class Streams:
         subscriptions: Iterable[Subscription],
         rows: Mapping[tuple[int, str], Channel],
         stale: Stale,
-        refused: set[tuple[int, str]],
+        copies: Callable[[Attempt, tuple[int, str]], Collection[Attempt]],
+        is_over: Callable[[Instrument, int], bool],
         ts: int,
     ) -> None:
-        self._refused = refused
-        self._attempt = attempt
+        self.attempt = attempt
         self._streams: dict[tuple[int, str], _Stream] = {}
         self._next_round = 0
         self._rows = rows
         self._stale = stale
+        self._copies = copies
+        self._is_over = is_over
         self._changed = False
         self._take(subscriptions, ts, True)
 
@@ -88,7 +93,7 @@ class Streams:
     def renew(self, subscriptions: Iterable[Subscription], ts: int) -> None:
         """Go by these subscriptions if they have changed; those that are new wait until all was answered."""
         if self._changed:
-            settled = self._attempt.requests.settled
+            settled = self.attempt.requests.settled
             self._take(subscriptions, ts, settled)
             self._changed = not settled
 
@@ -117,18 +122,20 @@ class Streams:
 
     def advance(self, ts: int) -> list[Verdict]:
         """Look at all streams, ask for those that are suspected; return those that are judged otherwise than before."""
-        path = self._attempt.path
+        path = self.attempt.path
         if path is None:
             return []
         verdicts: list[Verdict] = []
         due: list[_Stream] = []
-        for key, stream in self._streams.items():
+        for stream in self._streams.values():
             messages = sum(map(path.messages, stream.topics))
             if messages != stream.messages:
                 self._moved(stream, messages, ts, verdicts)
-                self._refused.discard(key)
-            elif key in self._refused:
+            elif self._is_over(stream.subscription.instrument, ts):
                 stream.asked = None
+                stream.due = ts + stream.wait()
+            elif self.attempt.is_refused(stream.topics):
+                stream.asked = ts  # it is asked for elsewhere, and has its time once it is taken
             elif stream.asked is None:
                 if (stream.threshold or stream.stalled) and ts >= stream.due:
                     due.append(stream)
@@ -154,10 +161,27 @@ class Streams:
             verdicts.append(Verdict(stream.subscription, False))
 
     def _ask(self, due: list[_Stream], ts: int) -> None:
-        if not due or ts < self._next_round or not self._attempt.requests.settled:
+        if not due or ts < self._next_round or not self.attempt.requests.settled or self.attempt.is_short:
             return
+        chosen: list[_Stream] = []
+        for stream in sorted(due, key=lambda each: each.due):
+            if self._may_ask(stream):
+                chosen.append(stream)
+            elif not stream.opens:
+                stream.due = ts + stream.wait()
+        if not chosen:
+            return
+        chosen = chosen[:_ROUND_TOPICS]
         self._next_round = ts + _ROUND_S * SECOND
-        chosen = sorted(due, key=lambda each: each.due)[:_ROUND_TOPICS]
         for stream in chosen:
             stream.asked = ts
-        self._attempt.resubscribe({text: topic for stream in chosen for text, topic in stream.topics.items()})
+        self.attempt.resubscribe({text: topic for stream in chosen for text, topic in stream.topics.items()})
+
+    def _may_ask(self, stream: _Stream) -> bool:
+        """Return whether nothing is lost while a stream is ended and made again."""
+        each = stream.subscription
+        copies = self._copies(self.attempt, (each.market.instrument, each.channel))
+        if any(copy.has(stream.topics) for copy in copies):
+            return True
+        # The first message has what was missed, and a copy that is being made again is waited for.
+        return stream.opens and not any(copy.is_asking(stream.topics) for copy in copies)

@@ -194,7 +194,9 @@ class Subscriptions:
             if door not in self.doors:
                 self.doors.append(door)
             calls = Calls(self._venue, self._endpoints[product.name].rest, door, self._next_id)
-            self.books[product.name] = Books(self._venue, product, calls, self._options, self.links, self._random)
+            self.books[product.name] = Books(
+                self._venue, product, calls, self._options, self.links, self.is_over, self._random
+            )
         for row in wish.rows:
             self.rows[market.instrument, row.name] = row
         derived = before is not None and before.derives_bbo
@@ -236,11 +238,18 @@ class Subscriptions:
             if product.name in products:
                 self.change_status(product, wish.instrument.symbol, status.get(name, "closed"), _NONE, ts)
 
+    def is_over(self, instrument: Instrument, ts: int) -> bool:
+        """Return whether an instrument is traded no more: it is closed, or has expired. Nothing need come of it."""
+        is_expired = instrument.expiry is not None and ts >= instrument.expiry
+        return is_expired or self._statuses.get(instrument.name) == "closed"
+
     def change_status(self, product: Product, symbol: str, status: Status, row: int, ts: int) -> None:
         """Tell readers of a change in the state of trading; `row` is that of the connection that told us, or -1."""
         instrument, market = self._by_symbol.get((product.name, symbol), (None, None))
         if instrument is None or market is None or self._statuses[instrument.name] == status:
             return
+        if self._statuses[instrument.name] == "closed" and market.source_count and market.instrument in self._by_row:
+            self.books[product.name].want(market, instrument, ts)  # nobody has asked for it since
         self._statuses[instrument.name] = status
         word = INSTRUMENT_STATUSES.index(status)
         self._hub.bus.instrument_status(market.instrument, word)

@@ -446,6 +446,14 @@ cdef class Market:
             source = source.next
         return n
 
+    @property
+    def is_fed(self):
+        """True while one of its connections, at least, is in step with the book."""
+        cdef Source* source = self.state.sources
+        while source != NULL and not source.chain.in_step:
+            source = source.next
+        return source != NULL
+
     def levels(self, int limit=1 << 30):
         """Return (bids, asks) of the working book as lists of (px, sz), best first."""
         cdef Walk walk

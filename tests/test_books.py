@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import random
 
-from fakevenue import BY_REQUEST, FakeVenue, Talk
+import fakevenue
+import msgspec
+import pytest
+from fakevenue import BY_REQUEST, SECOND, START, FakeVenue, Talk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fastfeed.cli.status import describe
 from fastfeed.venues.spec import Channel, SnapshotSize
 
 
@@ -357,3 +363,218 @@ def test_forms_of_books_beside_each_other_in_one_product(monkeypatch):
     talk = Talk(monkeypatch, venue, book="diff")
     talk.accept()
     assert len(talk.requested()) == 1
+
+
+# What the venue refuses
+
+OPENS = {"channels": (Channel(name="book", opens=True), Channel(name="trade"))}
+
+
+def answer(talk: Talk, refused: set[int], book: int | None = None) -> list[str]:
+    """Answer all requests, and what follows; subscriptions on `refused` are, others bring a book of that sequence."""
+    out = []
+    while talk.feed.sends:
+        key, payload = talk.feed.sends.popleft()
+        verb, topics, number = json.loads(payload)
+        out.append(verb)
+        control = ["Ack", {"request_id": number, "ended": verb == "unsubscribe"}]
+        if verb == "sub" and key in refused and topics != ["status"]:
+            control = ["Refusal", {"request_id": number, "reason": "too many requests"}]
+        talk._note(talk.feed.receive(json.dumps({"result": [control]}), talk.now, key))
+        talk._note(talk.feed.advance(talk.now))
+        if control[0] == "Ack" and verb == "sub" and book is not None and topics == ["book:C0USDT"]:
+            talk.stream("snapshot", talk.open().index(key), last=book, bids=[(100, 1)])
+    return out
+
+
+def opened(monkeypatch, connections: int) -> Talk:
+    talk = Talk(monkeypatch, FakeVenue(**OPENS), connections=connections)
+    talk.accept()
+    for connection in range(connections):
+        talk.stream("snapshot", connection, last=10, bids=[(100, 1)])
+    assert talk.live
+    return talk
+
+
+def quiet(talk: Talk, refused: set[int], seconds: int = 200, book: int | None = 10) -> None:
+    """A quiet market: the feed makes its subscriptions again, and the venue refuses that on some connections."""
+    for _ in range(seconds):
+        talk.wait(1, step=1)
+        answer(talk, refused, book)
+
+
+def test_a_book_whose_subscription_is_refused_when_made_again_is_not_live(monkeypatch):
+    talk = opened(monkeypatch, 1)
+    quiet(talk, set(talk.open()))
+    assert not talk.live
+    assert talk.reasons()[-1] == "refused"
+
+
+def test_a_refused_subscription_is_asked_for_again_less_and_less_often(monkeypatch):
+    talk = opened(monkeypatch, 1)
+    asked = []
+    for second in range(7200):
+        talk.wait(1, step=1)
+        asked += [second for verb in answer(talk, set(talk.open())) if verb == "sub"]
+    pauses = [two - one for one, two in itertools.pairwise(asked)]
+    assert pauses == sorted(pauses)
+    assert pauses[0] <= 3
+    assert 500 <= pauses[-1] <= 700
+    assert not talk.live
+    quiet(talk, set(), 700, book=20)
+    assert talk.live
+    talk.wait(10)
+    assert health(talk) == "ok"
+
+
+def test_a_book_that_another_connection_keeps_stays_live_and_dies_with_that_one(monkeypatch):
+    talk = opened(monkeypatch, 2)
+    bad, good = talk.open()
+    quiet(talk, {bad})
+    assert talk.live
+    talk.stream("delta", 1, prev=10, last=11, bids=[(100, 2)])
+    assert talk.live
+    talk._note(talk.feed.disconnected(good, talk.now))
+    assert not talk.live
+
+
+def test_a_book_that_both_connections_were_refused_is_not_live(monkeypatch):
+    talk = opened(monkeypatch, 2)
+    quiet(talk, set(talk.open()), 400)
+    assert not talk.live
+
+
+def test_a_book_whose_streams_stand_still_on_both_connections_is_not_live(monkeypatch):
+    talk = opened(monkeypatch, 2)
+    quiet(talk, set(), 400, book=None)
+    assert not talk.live
+    assert "no data" in talk.reasons()
+
+
+@pytest.mark.parametrize("channel", ["book", "trade"])
+def test_a_refusal_is_forgotten_when_the_venue_takes_the_subscription(monkeypatch, channel):
+    talk = Talk(monkeypatch, FakeVenue(**BY_REQUEST), channels=(channel,))
+    quiet(talk, set(talk.open()), 30)
+    assert health(talk) == "degraded"
+    quiet(talk, set(), 40, book=None)
+    for request in talk.requested():
+        talk.reply(request, 10, [(100, 1)])
+    talk.wait(10)
+    assert health(talk) == "ok"
+
+
+def test_a_refusal_ends_with_its_socket(monkeypatch):
+    talk = Talk(monkeypatch, FakeVenue(**BY_REQUEST), channels=("trade",))
+    quiet(talk, set(talk.open()), 30)
+    assert health(talk) == "degraded"
+    talk._note(talk.feed.disconnected(talk.key(), talk.now))
+    talk.connect()
+    talk.accept()
+    talk.wait(10)
+    assert health(talk) == "ok"
+
+
+def test_a_refused_subscription_that_is_asked_for_again_in_vain_costs_nobody_the_socket(monkeypatch):
+    talk = opened(monkeypatch, 1)
+    before = talk.open()
+    quiet(talk, set(before))
+    talk.sent()
+    talk.wait(1300)
+    assert talk.open() == before
+    assert any(verb == "sub" for verb, *_ in talk.sent())
+
+
+# What is traded no more
+
+
+def closing(monkeypatch, refused: bool = False, status: str = "closed") -> Talk:
+    """An instrument in the stream that was live, whose connection came back after it was closed."""
+    talk = Talk(monkeypatch, FakeVenue(notices=True, **OPENS))
+    talk.accept()
+    talk.stream("snapshot", last=10, bids=[(100, 1)])
+    talk.wait(10)
+    talk.say(("InstrumentStatus", {"symbol": "C0USDT", "status": status}))
+    talk._note(talk.feed.disconnected(talk.key(), talk.now))
+    talk.connect()
+    answer(talk, set(talk.open()) if refused else set())
+    return talk
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_of_a_closed_instrument_nothing_is_asked_and_nothing_is_bad(monkeypatch, refused, caplog):
+    talk = closing(monkeypatch, refused)
+    caplog.clear()
+    talk.wait(3 * 3600, step=1)
+    assert talk.sent() == []
+    assert health(talk) == "ok"
+    assert not talk.live
+    assert caplog.records == []
+
+
+def test_a_closed_book_that_is_live_is_left_alone(monkeypatch):
+    talk = opened(monkeypatch, 1)
+    talk.say(("InstrumentStatus", {"symbol": "C0USDT", "status": "closed"}))
+    talk.wait(3600, step=1)
+    assert talk.sent() == []
+    assert (health(talk), talk.live) == ("ok", True)
+
+
+def test_an_instrument_that_opens_again_gets_its_book(monkeypatch):
+    talk = closing(monkeypatch)
+    talk.wait(1000, step=1)
+    talk.say(("InstrumentStatus", {"symbol": "C0USDT", "status": "trading"}))
+    assert "sub" in answer(talk, set(), book=20)
+    assert talk.live
+
+
+def test_a_closed_book_whose_stream_goes_on_is_asked_for_after_a_gap(monkeypatch):
+    talk = opened(monkeypatch, 1)
+    talk.say(("InstrumentStatus", {"symbol": "C0USDT", "status": "closed"}))
+    talk.stream("delta", prev=20, last=21)
+    assert not talk.live
+    assert "sub" in answer(talk, set(), book=30)
+    assert talk.live
+
+
+def test_an_expired_instrument_is_as_one_that_is_closed(monkeypatch):
+    expired = msgspec.structs.replace(fakevenue.coin(0), expiry=START + SECOND)
+    monkeypatch.setattr(fakevenue, "coin", lambda number: expired)
+    talk = Talk(monkeypatch, FakeVenue(**OPENS))
+    talk.accept()
+    talk.wait(3600, step=1)
+    assert talk.sent() == []
+    assert health(talk) == "ok"
+
+
+def test_a_book_that_never_comes_is_asked_for_less_and_less_often(monkeypatch):
+    talk = Talk(monkeypatch, FakeVenue())
+    asked = []
+    for second in range(7200):
+        talk.wait(1, step=1)
+        asked += [second for verb, _ in talk.accept() if verb == "sub"]
+    assert len(asked) < 30
+    assert 300 <= asked[-1] - asked[-2] <= 620
+
+
+def test_silent_books_leave_frames_of_the_hour_for_one_that_was_live(monkeypatch):
+    talk = Talk(monkeypatch, FakeVenue(limits={"sends_per_hour": 60}, **OPENS), 20)
+    talk.accept()
+    sequence = 10
+    talk.stream("snapshot", last=sequence)
+    for second in range(3 * 3600):
+        talk.wait(1, step=1)
+        sequence += 1
+        if second % 1200 == 1199:
+            sequence += 5
+            talk.stream("delta", prev=sequence - 1, last=sequence)
+            assert not talk.live
+            assert "sub" in answer(talk, set())
+            talk.stream("snapshot", last=sequence)
+        else:
+            talk.stream("delta", prev=sequence - 1, last=sequence)
+            answer(talk, set())
+        assert talk.live
+
+
+def health(talk: Talk) -> str:
+    return describe(talk.feed.bus)["instruments"][0]["health"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 
 import pytest
 from fakevenue import BY_REQUEST, SECOND, START, FakeVenue, Talk
@@ -13,6 +14,7 @@ from rig import Rig
 from fastfeed import venues
 from fastfeed.cli.status import describe
 from fastfeed.health import Gauge, quiet_after
+from fastfeed.protocol import Endpoint, Protocol
 from fastfeed.sim import FaultPlan
 from fastfeed.venues.spec import Channel, Stale
 from fastfeed_core.records import Health, Reason
@@ -20,6 +22,7 @@ from fastfeed_core.records import Health, Reason
 OK = Health.HEALTH_OK, Reason.REASON_NONE
 QUIET = Health.HEALTH_DEGRADED, Reason.REASON_QUIET
 DOWN = Health.HEALTH_DOWN, Reason.REASON_DISCONNECTED
+UNREACHABLE = Health.HEALTH_DOWN, Reason.REASON_UNREACHABLE
 OPENS = {"channels": (Channel(name="book", opens=True), Channel(name="bbo", opens=True), Channel(name="trade"))}
 
 
@@ -33,6 +36,20 @@ def told(events, scope=None) -> list[tuple[str, str, str]]:
 
 
 # Gauge
+
+
+def test_a_reason_that_lasts_takes_the_place_of_the_first_one():
+    gauge = Gauge()
+    gauge.judge(OK, 0)
+    gauge.judge(DOWN, 1 * SECOND)
+    assert gauge.judge(DOWN, 2 * SECOND)
+    assert not gauge.judge(UNREACHABLE, 10 * SECOND)
+    assert not gauge.judge(DOWN, 12 * SECOND)
+    assert not gauge.judge(UNREACHABLE, 13 * SECOND)
+    assert not gauge.judge(UNREACHABLE, 17 * SECOND)
+    assert gauge.judge(UNREACHABLE, 18 * SECOND)
+    assert (gauge.health, gauge.reason) == UNREACHABLE
+    assert not gauge.judge(UNREACHABLE, 99 * SECOND)
 
 
 def test_what_begins_well_is_told_at_once_and_what_does_not_has_time_to():
@@ -98,6 +115,24 @@ def test_a_host_that_does_not_answer_is_said_to_be_that(monkeypatch):
             events += talk.feed.disconnected(each.id, talk.now)
         events += talk.wait(1, step=1)
     assert ("connection", "down", "unreachable") in told(events)
+
+
+def test_a_host_that_is_gone_later_is_said_to_be_that_too(monkeypatch):
+    talk = Talk(monkeypatch, FakeVenue())
+    talk.accept()
+    talk.stream("snapshot", last=10, bids=[(1, 1)])
+    talk.wait(30)
+    talk.feed.disconnected(talk.key(), talk.now)
+    events = []
+    for _ in range(120):
+        for each in talk.feed.connections:
+            events += talk.feed.disconnected(each.id, talk.now)
+        events += talk.wait(1, step=1)
+    assert told(events, "connection") == [
+        ("connection", "down", "disconnected"), ("connection", "down", "unreachable")
+    ]  # fmt: skip
+    assert told(events, "venue")[-1] == ("venue", "down", "unreachable")
+    assert row(talk)["health_reason"] == "unreachable"
 
 
 def test_a_reconnect_is_no_news_of_health(monkeypatch):
@@ -197,6 +232,35 @@ def test_a_quote_that_never_comes_is_noticed_and_asked_for_again(monkeypatch):
     assert (verb, topics) == ("unsubscribe", ["bbo:C0USDT"])  # no trade is no fault
 
 
+@pytest.mark.parametrize("venue", [{}, OPENS], ids=["no first message", "first message"])
+def test_redundant_connections_are_not_asked_at_once_so_that_one_always_has_the_stream(monkeypatch, venue):
+    talk = Talk(monkeypatch, FakeVenue(**venue), channels=("bbo", "trade"), connections=2, stale=Stale(trade=60))
+    talk.accept()
+    topics = {"bbo:C0USDT", "trade:C0USDT"}
+    has = {key: set(topics) for key in talk.open()}
+    asked = dict.fromkeys(has, 0)
+    under_way = []
+    for _ in range(12_000):
+        talk.wait(0.05, step=0.05)
+        for key, verb, told, number in under_way:
+            frame = json.dumps({"result": [["Ack", {"request_id": number, "ended": verb == "unsubscribe"}]]})
+            talk._note(talk.feed.receive(frame, talk.now, key))
+            has[key] = has[key] - set(told) if verb == "unsubscribe" else has[key] | set(told)
+        assert set.union(*has.values()) == topics
+        under_way = [(key, *json.loads(payload)) for key, payload in talk.feed.sends]
+        talk.feed.sends.clear()
+        for key, verb, *_ in under_way:
+            asked[key] += verb == "sub"
+    assert all(each >= 2 for each in asked.values())
+
+
+def test_a_single_connection_is_not_asked_for_what_brings_no_first_message(monkeypatch):
+    talk = Talk(monkeypatch, FakeVenue(), channels=("bbo", "trade"), stale=Stale(trade=60))
+    talk.accept()
+    talk.wait(3600, step=1)
+    assert talk.sent() == []
+
+
 def test_what_the_user_never_wants_suspected_is_not(monkeypatch):
     talk = Talk(monkeypatch, FakeVenue(**OPENS), channels=("book",), stale=Stale(book=0))
     talk.accept()
@@ -224,6 +288,67 @@ def test_a_chained_book_that_stands_still_while_the_venues_moves_on_is_noticed_w
     assert talk.now - stood_still <= 70 * SECOND
     assert not talk.live
     assert [verb for verb, _ in talk.accept()][:1] == ["unsubscribe"]
+
+
+def test_of_an_instrument_in_two_feeds_both_are_told(monkeypatch):
+    venue = FakeVenue()
+    talk = Talk(monkeypatch, venue)
+    ours = talk.feed._protocol
+    places = ours.subscriptions._links._places
+    other = Protocol(venue, talk.feed._hub, talk.instruments, talk.feed._markets, ["trade"],
+                     endpoints={"main": Endpoint(("wss://fake",), "https://fake")}, places=places)  # fmt: skip
+    other.start(talk.now)
+
+    def connect_other():
+        (connection,) = other.connections
+        other.connected(connection.id, talk.now)
+        _, payload = other.sends.popleft()
+        path = other.attempt(connection.id).path
+        path.receive(json.dumps({"result": [["Ack", {"request_id": json.loads(payload)[2]}]]}).encode(), talk.now)
+        other.attend(talk.now)
+
+    def wait(seconds, ours_fails=False, other_fails=False):
+        for _ in range(seconds):
+            for each in ours.connections if ours_fails else ():
+                talk._note(talk.feed.disconnected(each.id, talk.now))
+            for each in other.connections:
+                if other_fails:
+                    other.disconnected(each.id, talk.now)
+                else:
+                    other.heard(each.id, talk.now, True)
+            talk.wait(1, step=1)
+            other.advance(talk.now)
+
+    def said():
+        told_row = describe(talk.feed.bus)["instruments"][0]
+        return told_row["health"], told_row["health_reason"]
+
+    connect_other()
+    talk.accept()
+    talk.stream("snapshot", last=10, bids=[(1, 1)])
+    wait(20)
+    assert said() == ("ok", None)
+    talk.events.clear()
+    wait(20, ours_fails=True)
+    assert said() == ("degraded", "disconnected")
+    wait(20, ours_fails=True, other_fails=True)
+    assert said() == ("down", "disconnected")
+    while not other.connections:
+        wait(1, ours_fails=True)
+    connect_other()
+    wait(20, ours_fails=True)
+    assert said() == ("degraded", "disconnected")
+    while not ours.connections:
+        wait(1)
+    talk.connect()
+    talk.accept()
+    talk.stream("snapshot", last=20, bids=[(1, 1)])
+    wait(20)
+    assert said() == ("ok", None)
+    assert [each[1] for each in told(talk.events, "instrument")] == ["degraded", "down", "degraded", "ok"]
+    other.unsubscribe([talk.instruments[0].name], talk.now)
+    wait(5)
+    assert said() == ("ok", None)
 
 
 # The venues
