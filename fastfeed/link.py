@@ -255,8 +255,7 @@ class Link:
             return []
         if len(self.attempts) > 1 and self.attempts[1].takes_over(ts):
             self._relief_until = None
-            self.attempts.remove(retiring)
-            retiring.ended(Happening.RELEASED, ts)
+            self._release(retiring, ts)
             self.rolls += 1
             _log.info("rolled over url=%s", self.url)
             return [retiring]
@@ -268,11 +267,15 @@ class Link:
         _log.warning("no successor came in step url=%s within_s=%d", self.url, _RELIEF_WITHIN_S)
         late = self.attempts[1:]
         for attempt in late:
-            if attempt.phase is Phase.OPENING:
-                self.place.breaker.abandoned()
-            attempt.ended(Happening.RELEASED, ts)
-            self.attempts.remove(attempt)
+            self._release(attempt, ts)
         return late
+
+    def _release(self, attempt: Attempt, ts: int) -> None:
+        """A socket is not needed any more, whether it is open yet or not."""
+        if attempt.phase is Phase.OPENING:
+            self.place.breaker.abandoned()
+        attempt.ended(Happening.RELEASED, ts)
+        self.attempts.remove(attempt)
 
     def _open(self, ts: int) -> None:
         used = {each.row for each in self.attempts}
@@ -291,9 +294,8 @@ class Link:
     def stop(self, ts: int) -> None:
         """No connection is wanted any more."""
         self._stopped = True
-        for attempt in self.attempts:
-            attempt.ended(Happening.RELEASED, ts)
-        self.attempts.clear()
+        for attempt in list(self.attempts):
+            self._release(attempt, ts)
 
     # ---- what the venue says
 
