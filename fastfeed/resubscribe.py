@@ -6,7 +6,7 @@ Also notices the subscription that the venue took and that never brings anything
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
 
 from fastfeed.instrument import Instrument
@@ -41,10 +41,10 @@ class Resubscribes:
 
     Parameters
     ----------
-    again : subscribes anew to an instrument's book, on all connections that have it
+    again : subscribes anew to the books of instruments, on all connections that have them
     """
 
-    def __init__(self, again: Callable[[Instrument], None], random: Random) -> None:
+    def __init__(self, again: Callable[[Iterable[Instrument]], None], random: Random) -> None:
         self._again = again
         self._random = random
         self._jobs: dict[str, _Job] = {}
@@ -69,6 +69,7 @@ class Resubscribes:
 
     def advance(self, ts: int) -> None:
         """Time has passed."""
+        due: list[Instrument] = []
         for name, job in list(self._jobs.items()):
             if job.market.live:
                 del self._jobs[name]
@@ -79,7 +80,9 @@ class Resubscribes:
             elif job.due is not None and ts >= job.due:
                 job.due = None
                 job.until = ts + FIRST_DATA_S * SECOND
-                self._again(job.instrument)
+                due.append(job.instrument)
+        if due:
+            self._again(due)
 
     def _retry(self, job: _Job, ts: int) -> None:
         job.until = None

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fastfeed.venues.spec import Channel, SnapshotSize
+from fastfeed_core.inject import inject
 
 
 def verbs(requests) -> list[str]:
@@ -357,3 +358,23 @@ def test_forms_of_books_beside_each_other_in_one_product(monkeypatch):
     talk = Talk(monkeypatch, venue, book="diff")
     talk.accept()
     assert len(talk.requested()) == 1
+
+
+def test_books_lost_in_one_read_are_asked_for_together(monkeypatch):
+    talk = Talk(monkeypatch, FakeVenue(limits={"frame_bytes": 4000}), count=100)
+    talk.accept()
+    for number in range(100):
+        talk.stream("snapshot", coin=number, last=10, bids=[(100, 1)])
+    talk.wait(20)
+    protocol = talk.feed._protocol
+    path = protocol.attempt(talk.key()).path
+    looks: list[int] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(protocol, "advance", looks.append)
+        for each in talk.instruments:
+            assert inject(path, f"book:{each.symbol}", "delta", talk.now, prev=50, last=60, bids=[(99, 1)])
+            protocol.attend(talk.now)
+    assert (looks, talk.sent()) == ([], [])  # what all books cost is not paid for each of them
+    talk.feed.advance(talk.now)
+    ((verb, topics, _),) = talk.sent()
+    assert (verb, len(topics)) == ("unsubscribe", 100)
