@@ -80,6 +80,7 @@ class Attempt:
         self.row = row
         self.phase = Phase.OPENING
         self.path: ReceivePath | None = None  # while open
+        self.unrouted: list[Subscription] = []  # what the receive path lets pass by until it has been asked for
         self.opened_at = 0
         self.streaming_at: int | None = None  # when all had been answered for the first time
         self.requests = requests

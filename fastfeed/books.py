@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 
 from fastfeed.attempt import Attempt, Subscription
@@ -100,9 +100,10 @@ class Books:
             self._snapshots.forget(instrument)
             self._verifications.forget(instrument)
 
-    def _subscribe_again(self, instrument: Instrument, sparing: bool) -> None:
+    def _subscribe_again(self, instruments: Iterable[Instrument], sparing: bool) -> None:
+        names = {each.name for each in instruments}
         for link in self._links:
-            topics = [each.topic.text for each in link.subscriptions if _is_book(each, instrument)]
+            topics = [each.topic.text for each in link.subscriptions if _is_book(each, names)]
             if topics and link.is_open:
                 link.resubscribe(topics, sparing)
 
@@ -145,5 +146,5 @@ class Books:
             self._verifications.advance(ts, requests)
 
 
-def _is_book(subscription: Subscription, instrument: Instrument) -> bool:
-    return subscription.channel == "book" and subscription.instrument is instrument
+def _is_book(subscription: Subscription, names: set[str]) -> bool:
+    return subscription.channel == "book" and subscription.instrument.name in names

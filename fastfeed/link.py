@@ -170,10 +170,19 @@ class Link:
             for topic, _, instrument, market in again:
                 for each in self.named([topic.text]):
                     attempt.path.unroute(topic.text, instrument.symbol, each.channel, market, ts, group=topic.group)
-            attempt.path.reserve(2 * len(added))  # a group takes a route of its own
-            self._route(attempt.path, [*added, *(each for one in again for each in self.named([one.topic.text]))])
             attempt.change(begun, gone)
+            attempt.unrouted = [each for each in attempt.unrouted if each not in over]
+            attempt.unrouted += [*added, *(each for one in again for each in self.named([one.topic.text]))]
+            self._route_asked(attempt.path, attempt)
             attempt.resubscribe({each.topic.text: each.topic for each in again})
+
+    def _route_asked(self, path: ReceivePath, attempt: Attempt) -> None:
+        """Route what is asked for by now: what still comes of a topic that ends first has a hole behind it."""
+        waiting = attempt.requests.waiting()
+        asked = [each for each in attempt.unrouted if each.topic.text not in waiting]
+        attempt.unrouted = [each for each in attempt.unrouted if each.topic.text in waiting]
+        path.reserve(2 * len(asked))  # a group takes a route of its own
+        self._route(path, asked)
 
     def ended(self, attempt: Attempt, reason: str, ts: int) -> None:
         """A socket is gone, could not be opened, or shall be given up: plan the next attempt."""
@@ -227,6 +236,8 @@ class Link:
             if reason is not None:
                 self.ended(attempt, reason, ts)
                 given_up.append(attempt)
+            elif attempt.path is not None and attempt.unrouted:
+                self._route_asked(attempt.path, attempt)
         if self._relief_until is not None:
             given_up += self._hand_over(self._relief_until, ts)
         elif self._roll_at is not None and ts >= self._roll_at:
@@ -244,8 +255,7 @@ class Link:
             return []
         if len(self.attempts) > 1 and self.attempts[1].takes_over(ts):
             self._relief_until = None
-            self.attempts.remove(retiring)
-            retiring.ended(Happening.RELEASED, ts)
+            self._release(retiring, ts)
             self.rolls += 1
             _log.info("rolled over url=%s", self.url)
             return [retiring]
@@ -257,11 +267,15 @@ class Link:
         _log.warning("no successor came in step url=%s within_s=%d", self.url, _RELIEF_WITHIN_S)
         late = self.attempts[1:]
         for attempt in late:
-            if attempt.phase is Phase.OPENING:
-                self.place.breaker.abandoned()
-            attempt.ended(Happening.RELEASED, ts)
-            self.attempts.remove(attempt)
+            self._release(attempt, ts)
         return late
+
+    def _release(self, attempt: Attempt, ts: int) -> None:
+        """A socket is not needed any more, whether it is open yet or not."""
+        if attempt.phase is Phase.OPENING:
+            self.place.breaker.abandoned()
+        attempt.ended(Happening.RELEASED, ts)
+        self.attempts.remove(attempt)
 
     def _open(self, ts: int) -> None:
         used = {each.row for each in self.attempts}
@@ -280,9 +294,8 @@ class Link:
     def stop(self, ts: int) -> None:
         """No connection is wanted any more."""
         self._stopped = True
-        for attempt in self.attempts:
-            attempt.ended(Happening.RELEASED, ts)
-        self.attempts.clear()
+        for attempt in list(self.attempts):
+            self._release(attempt, ts)
 
     # ---- what the venue says
 

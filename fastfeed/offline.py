@@ -186,6 +186,7 @@ class OfflineFeed:
             raise ValueError(f"expected {which} to be open, was closed")
         if path.receive(payload, ts_recv):
             self._protocol.attend(ts_recv)
+            self._protocol.advance(ts_recv)
         return self._drain()
 
     def reply(

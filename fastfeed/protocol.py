@@ -235,7 +235,10 @@ class Protocol:
                 self._books[link.product.name].forget(each.instrument)
 
     def attend(self, ts: int) -> None:
-        """Look at what the receive paths left for the protocol: control and refused frames, markets that call."""
+        """Look at what the receive paths left for the protocol: control and refused frames, markets that call.
+
+        What follows from it is done by the next `advance`: a read can bring hundreds of frames that call.
+        """
         for link in self._links:
             for attempt in list(link.attempts):
                 if attempt.path is not None and (attempt.path.controls or attempt.path.malformed):
@@ -255,7 +258,6 @@ class Protocol:
                 self._reports.tell(instrument.name, "refused", f"a message of {instrument.name} was refused")
             if not market.live and market.source_count:
                 self._books[self._venue.product_of(instrument).name].want(market, instrument, ts)
-        self.advance(ts)
 
     def _read_controls(self, link: Link, attempt: Attempt, path: ReceivePath, ts: int) -> None:
         for code, offset, sample in path.take_malformed():
@@ -338,6 +340,7 @@ class Protocol:
             self._mourn(link, attempt, ts)
         if lost:
             self.attend(ts)
+            self.advance(ts)
         self._monitor.advance(ts)
 
     def _stands_still(self, attempt: Attempt, subscription: Subscription, ts: int) -> None:

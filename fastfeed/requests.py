@@ -121,6 +121,11 @@ class Requests:
         """Topics that wait for an answer, and in which request."""
         return {text: request for request in (*self._queue, *self._open.values()) for text in request.topics}
 
+    def waiting(self) -> set[str]:
+        """Return the topics whose subscription has not been sent, or is being ended: nothing comes by a new one yet."""
+        requests = (*self._queue, *(each for each in self._open.values() if each.ends))
+        return {text for request in requests for text in request.topics}
+
     def next(self, ts: int) -> bytes | None:
         """Return the next frame, taken as sent; None if there is none, or the answer to the greeting is not here."""
         if not self._queue or any(request.greets for request in self._open.values()):

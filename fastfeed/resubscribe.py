@@ -6,7 +6,7 @@ Also notices the subscription that the venue took and that never brings anything
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
 
 from fastfeed.instrument import Instrument
@@ -43,13 +43,13 @@ class Resubscribes:
 
     Parameters
     ----------
-    again : subscribes anew to an instrument's book, on all connections that have it; True: only where frames are left
+    again : subscribes anew to the books of instruments, on all connections that have them; True: if frames are left
     is_over : whether an instrument is traded no more
     """
 
     def __init__(
         self,
-        again: Callable[[Instrument, bool], None],
+        again: Callable[[Iterable[Instrument], bool], None],
         is_over: Callable[[Instrument, int], bool],
         random: Random,
     ) -> None:
@@ -79,6 +79,7 @@ class Resubscribes:
 
     def advance(self, ts: int) -> None:
         """Time has passed."""
+        due: dict[bool, list[Instrument]] = {False: [], True: []}  # sparing frames or not
         for name, job in list(self._jobs.items()):
             if job.market.live:
                 del self._jobs[name]
@@ -92,7 +93,10 @@ class Resubscribes:
             elif job.due is not None and ts >= job.due:
                 job.due = None
                 job.until = ts + FIRST_DATA_S * SECOND
-                self._again(job.instrument, job.failures > _SPARING)
+                due[job.failures > _SPARING].append(job.instrument)
+        for sparing, instruments in due.items():
+            if instruments:
+                self._again(instruments, sparing)
 
     def _retry(self, job: _Job, ts: int) -> None:
         job.until = None

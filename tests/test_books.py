@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from fastfeed.cli.status import describe
 from fastfeed.venues.spec import Channel, SnapshotSize
+from fastfeed_core.inject import inject
 
 
 def verbs(requests) -> list[str]:
@@ -578,3 +579,23 @@ def test_silent_books_leave_frames_of_the_hour_for_one_that_was_live(monkeypatch
 
 def health(talk: Talk) -> str:
     return describe(talk.feed.bus)["instruments"][0]["health"]
+
+
+def test_books_lost_in_one_read_are_asked_for_together(monkeypatch):
+    talk = Talk(monkeypatch, FakeVenue(limits={"frame_bytes": 4000}), count=100)
+    talk.accept()
+    for number in range(100):
+        talk.stream("snapshot", coin=number, last=10, bids=[(100, 1)])
+    talk.wait(20)
+    protocol = talk.feed._protocol
+    path = protocol.attempt(talk.key()).path
+    looks: list[int] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(protocol, "advance", looks.append)
+        for each in talk.instruments:
+            assert inject(path, f"book:{each.symbol}", "delta", talk.now, prev=50, last=60, bids=[(99, 1)])
+            protocol.attend(talk.now)
+    assert (looks, talk.sent()) == ([], [])  # what all books cost is not paid for each of them
+    talk.feed.advance(talk.now)
+    ((verb, topics, _),) = talk.sent()
+    assert (verb, len(topics)) == ("unsubscribe", 100)

@@ -91,3 +91,26 @@ def test_a_short_life_does_not_count_as_health(monkeypatch, caplog):
     told = [record.levelno for record in caplog.records if record.getMessage().startswith("disconnected")]
     assert told.count(logging.WARNING) == 2
     assert told.count(logging.DEBUG) == 6
+
+
+def test_a_probe_that_nobody_wants_any_more_makes_way_for_another(monkeypatch):
+    it = Talk(monkeypatch, FakeVenue(limits={"topics_per_connection": 1}), count=2, channels=("trade",))
+    links = list(it.feed._protocol._links)
+    for key in it.open():
+        it.feed.disconnected(key, it.now)
+    breaker = links[0].place.breaker
+    while breaker.state(it.now) == "closed":
+        for each in list(it.feed.connections):
+            it.feed.disconnected(each.id, it.now)
+        it.wait(1)
+    for _ in range(600):
+        if it.feed.connections:
+            break
+        it.wait(0.1, step=0.1)
+    (probing,) = (link for link in links if link.attempts)
+    it.feed.unsubscribe([probing.subscriptions[0].instrument.name], it.now)
+    assert breaker.state(it.now) == "half-open"
+    (other,) = it.feed._protocol._links
+    it.now = max(it.now, other._not_before)
+    it.feed.advance(it.now)
+    assert len(it.feed.connections) == 1

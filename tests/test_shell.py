@@ -8,8 +8,11 @@ from typing import Any
 import picows
 
 from fastfeed.attempt import Connection
+from fastfeed.config import Bus, Config
 from fastfeed.engine import shell
+from fastfeed.engine.feed import Engine
 from fastfeed.engine.network import Network
+from fastfeed_core.bus import BusWriter
 
 
 class Wants:
@@ -45,3 +48,35 @@ def test_an_address_that_does_not_answer_is_given_up(monkeypatch):
     asyncio.run(go(protocol))
     assert [key for key, _ in protocol.ended] == [0]
     assert protocol.ended[0][1].startswith("TimeoutError")
+
+
+class Counts:
+    """What the engine runs: a feed that counts what it is told."""
+
+    def __init__(self) -> None:
+        self.protocol = self.shell = self
+        self.told: list[str] = []
+
+    def attend(self, ts: int) -> None:
+        self.told.append("attend")
+
+    def advance(self, ts: int) -> None:
+        self.told.append("advance")
+
+    def carry_out(self) -> None:
+        self.told.append("carry out")
+
+
+def test_what_follows_from_the_frames_of_a_read_is_done_once_behind_the_last_of_them():
+    async def go(feed: Counts) -> list[str]:
+        running: Any = feed
+        engine = Engine(Config(bus=Bus(name="quiet"), feeds=()), BusWriter(ring=1 << 20, instruments=1))
+        engine.feeds.append(running)
+        for _ in range(2):
+            for _ in range(3):
+                engine._attend()
+            assert feed.told[-3:] == ["attend"] * 3
+            await asyncio.sleep(0)
+        return feed.told
+
+    assert asyncio.run(go(Counts())) == ["attend", "attend", "attend", "advance", "carry out"] * 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from fakevenue import BY_REQUEST, UNCHAINED, FakeVenue, Talk
 
@@ -282,3 +284,55 @@ def test_verifications_under_way_are_few(monkeypatch):
     talk.reply(waiting[0], 10, [(100, 1)])
     talk.wait(1, step=1)
     assert len(talk.requested()) == 1
+
+
+def late(talk: Talk, last: int) -> None:
+    """A delta of the first instrument, as a frame: of a topic that feeds nothing it is nothing."""
+    data = {"e": "depthUpdate", "E": 1, "s": "C0USDT", "U": last, "u": last, "b": [["99", "7"]], "a": []}
+    talk._note(talk.feed.receive(json.dumps({"stream": "book:C0USDT", "data": data}), talk.now, talk.key()))
+
+
+@pytest.mark.parametrize("ways", [UNCHAINED, BY_REQUEST], ids=["unchained", "chained"])
+def test_what_still_comes_of_an_ended_subscription_begins_no_book(monkeypatch, ways):
+    talk = Talk(monkeypatch, FakeVenue(**ways), count=2)
+    talk.accept()
+    talk.wait(3.5)
+    for request in talk.requested():
+        talk.reply(request, 10, [(100, 1)])
+    assert talk.live
+    talk._note(talk.feed.unsubscribe([talk.instruments[0].name], talk.now))
+    ((verb, _, number),) = talk.sent()
+    assert verb == "unsubscribe"
+    talk._note(talk.feed.subscribe(talk.instruments[:1], talk.now))
+    # Of the old subscription: between it and the new one nobody tells what changes.
+    late(talk, 11)
+    talk.wait(4.5)
+    assert (talk.live, talk.requested(), talk.sent()) == (False, [], [])
+    talk.say(("Ack", {"request_id": number, "ended": True}))
+    assert talk.accept() == [("sub", ["book:C0USDT"])]
+    talk.stream("delta", prev=39, last=40, bids=[(98, 1)])
+    talk.wait(3.5)
+    (request,) = talk.requested()
+    talk.stream("delta", prev=40, last=50, bids=[(97, 1)])
+    talk.reply(request, 45, [(99, 7), (98, 1)])
+    assert (talk.live, talk.levels()) == (True, [(99, 7), (98, 1), (97, 1)])
+
+
+def test_wanted_again_and_ended_again_nothing_of_it_comes(monkeypatch):
+    talk = unchained(monkeypatch, count=2)
+    names = [talk.instruments[0].name]
+    talk._note(talk.feed.unsubscribe(names, talk.now))
+    talk._note(talk.feed.subscribe(talk.instruments[:1], talk.now))
+    talk._note(talk.feed.unsubscribe(names, talk.now))
+    assert talk.accept() == [("unsubscribe", ["book:C0USDT"])]
+    late(talk, 11)
+    assert talk.feed.bus.map.connections()[0]["unrouted"] == 1
+    talk.wait(5)
+    assert (talk.live, talk.requested(), talk.sent()) == (False, [], [])
+    talk._note(talk.feed.subscribe(talk.instruments[:1], talk.now))
+    assert talk.accept() == [("sub", ["book:C0USDT"])]
+    talk.stream("delta", last=30, bids=[(98, 1)])
+    talk.wait(3.5)
+    (request,) = talk.requested()
+    talk.reply(request, 35, [(97, 1)])
+    assert (talk.live, talk.levels()) == (True, [(97, 1)])

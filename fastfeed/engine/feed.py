@@ -129,7 +129,7 @@ class Engine:
         self._random = Random()
         #: what feeds of a venue share
         self.places = Places(self._random, config.reconnect.connects_per_s)
-        self._attending = False
+        self._following = False
 
     async def start(self, ways: Sequence[Way]) -> None:
         """List the instruments, make their markets, and let the protocols begin."""
@@ -221,16 +221,24 @@ class Engine:
 
     def _attend(self) -> None:
         """Have every protocol look: a market that calls belongs to one of them."""
-        if self._attending:
-            return
-        self._attending = True
-        try:
-            now = time.time_ns()
-            for each in list(self.feeds):
-                each.protocol.attend(now)
-                each.shell.carry_out()
-        finally:
-            self._attending = False
+        now = time.time_ns()
+        for each in self.feeds:
+            each.protocol.attend(now)
+        if not self._following:
+            # Once for all frames of a read, when those behind this one are on the bus.
+            self._following = True
+            asyncio.get_running_loop().call_soon(self._follow)
+
+    def _follow(self) -> None:
+        """Do what follows from what the protocols saw."""
+        self._following = False
+        self._advance()
+
+    def _advance(self) -> None:
+        now = time.time_ns()
+        for each in list(self.feeds):
+            each.protocol.advance(now)
+            each.shell.carry_out()
 
     async def tick(self) -> None:
         """Let time pass, and the heart beat, until cancelled."""
@@ -239,15 +247,13 @@ class Engine:
             if count % _HEARTBEAT_EVERY == 0:
                 self._writer.heartbeat()
             count += 1
-            now = time.time_ns()
-            for each in list(self.feeds):
-                each.protocol.advance(now)
-                each.shell.carry_out()
+            self._advance()
             await asyncio.sleep(_TICK_S)
 
     async def stop(self) -> None:
         """Close all connections and say so on the bus."""
-        for each in list(self.feeds):
+        feeds, self.feeds = self.feeds, []  # what is still to follow is of nobody any more
+        for each in feeds:
             await each.shell.stop()
             await each.network.close()
         now = time.time_ns()
