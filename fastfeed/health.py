@@ -255,7 +255,7 @@ class Monitor:
         told = [self._gauges[link] for link in self._links]
         if all(each.health == Health.HEALTH_DOWN for each in told):
             return Health.HEALTH_DOWN, told[0].reason
-        if any(door.breaker.state(ts) != "closed" for door in self._doors):
+        if any(door.breaker.is_bad(ts) for door in self._doors):
             return Health.HEALTH_DEGRADED, Reason.REASON_UNREACHABLE
         if any(door.is_shut(ts) for door in self._doors):
             return Health.HEALTH_DEGRADED, Reason.REASON_LIMITED
