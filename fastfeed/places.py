@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from fastfeed.breaker import Breaker
 from fastfeed.budget import Budget
-from fastfeed.pause import SECOND
+from fastfeed.pause import LONGEST_S, SECOND
 from fastfeed.venues.spec import Limits
 
 __all__ = ["Door", "Place", "Places", "Window"]
@@ -100,7 +100,8 @@ class Door:
             self.breaker.succeeded()
 
     def block(self, seconds: float, ts: int, banned: bool) -> None:
-        """Make no call for a while; `banned`: at none of the venue's doors."""
+        """Make no call for a while, at most `LONGEST_S`; `banned`: at none of the venue's doors."""
+        seconds = min(seconds, LONGEST_S)
         if ts + int(seconds * SECOND) > self.budget.blocked_until:
             _log.warning("calls paused rest=%s pause_s=%.0f banned=%s", self.rest, seconds, banned)
         self.budget.block(seconds, ts)
