@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from fastfeed.config import Feed, check_feed, load_config, refuse_overlap, select
+from fastfeed.config import Feed, check_feed, is_pattern, load_config, refuse_overlap, select
 from fastfeed.engine.listing import fetch_listing
 from fastfeed.engine.network import Network
-from fastfeed.engine.reload import Pair, pair_feeds, steps
+from fastfeed.engine.reload import choose, pair_feeds, steps
 from fastfeed.engine.way import find_way
 from fastfeed.errors import ConfigError, FastfeedError, did_you_mean
 from fastfeed.instrument import Instrument
@@ -146,22 +146,28 @@ class Changes:
                     )
         before = running.protocol.subscriptions.wanted
         more = [each for each in chosen if not set(wanted) <= set(before.get(each.name, ()))]
-        left_out = await self._add(running, more, wanted)
+        left_out = set(await self._add(running, more, wanted))
         running.protocol.subscriptions.relist(listed, {product.name for product in asked.products}, time.time_ns())
         done = [each.name for each in more if each.name not in left_out]
         _log.info("subscribed venue=%s instruments=%d channels=%s", venue, len(done), ",".join(wanted))
-        return {"subscribed": done, "already": [each.name for each in chosen if each not in more], "left_out": left_out}
+        new = {each.name for each in more}
+        already = [each.name for each in chosen if each.name not in new]
+        return {"subscribed": done, "already": already, "left_out": sorted(left_out)}
 
     def _unsubscribe(self, venue: str, symbols: tuple[str, ...], channels: tuple[str, ...] | None) -> dict[str, Any]:
         feeds = self._of(venue)
         names: dict[str, None] = {}
+        wanted = [
+            name
+            for running in feeds
+            for name, has in running.protocol.subscriptions.wanted.items()
+            if channels is None or set(channels) & set(has)
+        ]
+        known = set(wanted)
         for index, symbol in enumerate(symbols):
-            found = [
-                name
-                for running in feeds
-                for name, has in running.protocol.subscriptions.wanted.items()
-                if fnmatchcase(name, f"{venue}:{symbol}") and (channels is None or set(channels) & set(has))
-            ]
+            full = f"{venue}:{symbol}"
+            # Only real patterns are compared with everything: a request can have thousands of symbols.
+            found = [each for each in wanted if fnmatchcase(each, full)] if is_pattern(symbol) else {full} & known
             if not found:
                 raise ConfigError(f"symbols[{index}]", "an instrument that is subscribed to", f"{symbol!r}")
             names |= dict.fromkeys(found)
@@ -221,7 +227,7 @@ class Changes:
                 for index, pair in enumerate(pairs)
             )
             chosen = [
-                self._choose(pair, listed, f"feed[{index}]")
+                choose(listed, pair.new.instruments, self._has(pair.place), f"feed[{index}].instruments")
                 for index, (pair, listed) in enumerate(zip(pairs, listings, strict=True))
             ]
             refuse_overlap(new.feeds, chosen)
@@ -271,19 +277,9 @@ class Changes:
         )  # fmt: skip
         return result
 
-    def _choose(self, pair: Pair, listed: Sequence[Instrument], path: str) -> list[Instrument]:
-        """What a feed names of a listing; a pattern keeps what it has, also while that does not trade."""
-        chosen = select(listed, pair.new.instruments, f"{path}.instruments")
-        if pair.place is None:
-            return chosen
-        has = self._engine.feeds[pair.place].protocol.subscriptions.wanted
-        names = {each.name for each in chosen}
-        for each in listed:
-            symbol = each.name.partition(":")[2]
-            named = any(fnmatchcase(symbol, pattern) for pattern in pair.new.instruments)
-            if named and each.name in has and each.name not in names:
-                chosen.append(each)
-        return chosen
+    def _has(self, place: int | None) -> dict[str, tuple[str, ...]]:
+        """The channels by instrument of the feed at a place; that of a feed that begins is None."""
+        return {} if place is None else self._engine.feeds[place].protocol.subscriptions.wanted
 
     async def _listings(self, feeds: Iterable[tuple[Feed, Network]]) -> list[list[Instrument]]:
         try:

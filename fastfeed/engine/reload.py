@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 import msgspec
 
-from fastfeed.config import Config, Feed
+from fastfeed.config import Config, Feed, is_pattern, select
 from fastfeed.errors import ConfigError
 from fastfeed.instrument import Instrument
 from fastfeed.proxies import DIRECT
 
-__all__ = ["Pair", "pair_feeds", "steps"]
+__all__ = ["Pair", "choose", "pair_feeds", "steps"]
 
 _MOVING = ("instruments", "channels")  # what may change of a feed that lives
 
@@ -85,6 +86,32 @@ def _shown(value: object) -> str:
     if isinstance(value, tuple):
         return repr(list(value))
     return str(value) if isinstance(value, int) else repr(value)
+
+
+def choose(listed: Sequence[Instrument], named: Iterable[str], has: Container[str], path: str) -> list[Instrument]:
+    """Return what a feed names of a listing; a pattern keeps what the feed has, also while that does not trade.
+
+    Parameters
+    ----------
+    named : symbols and patterns
+    has : names of instruments
+    path : where `named` stands in its file, for messages
+
+    Raises
+    ------
+    ConfigError : one of `named` names nothing
+    """
+    named = list(named)
+    chosen = select(listed, named, path)
+    names = {each.name for each in chosen}
+    patterns = [each for each in named if is_pattern(each)]
+    # What is cheap comes first: a feed can name thousands, and all of it is done between two reads of a socket.
+    for each in listed:
+        if each.name in has and each.name not in names:
+            symbol = each.name.partition(":")[2]
+            if any(fnmatchcase(symbol, pattern) for pattern in patterns):
+                chosen.append(each)
+    return chosen
 
 
 def steps(
