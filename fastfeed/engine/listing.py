@@ -98,6 +98,9 @@ async def _fetch(feed: Feed, product: Product, call: Call, network: Network, doo
         door.answered(0, time.time_ns())
         _log.warning("listing failed url=%s error=%s", url, error)
         raise VenueDown(feed.venue, None, f"{url}: {error}") from error
+    except asyncio.CancelledError:
+        door.breaker.abandoned()  # if this was its probe, nobody would say how it ended
+        raise
     refusal = heed(venue, door, None, status, headers, body, time.time_ns())
     if refusal is not None:
         raise refusal

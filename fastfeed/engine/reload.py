@@ -13,7 +13,7 @@ from fastfeed.errors import ConfigError
 from fastfeed.instrument import Instrument
 from fastfeed.proxies import DIRECT
 
-__all__ = ["Pair", "choose", "pair_feeds", "steps"]
+__all__ = ["Pair", "choose", "keep", "needs_listing", "pair_feeds", "steps"]
 
 _MOVING = ("instruments", "channels")  # what may change of a feed that lives
 
@@ -104,14 +104,26 @@ def choose(listed: Sequence[Instrument], named: Iterable[str], has: Container[st
     named = list(named)
     chosen = select(listed, named, path)
     names = {each.name for each in chosen}
-    patterns = [each for each in named if is_pattern(each)]
-    # What is cheap comes first: a feed can name thousands, and all of it is done between two reads of a socket.
-    for each in listed:
-        if each.name in has and each.name not in names:
-            symbol = each.name.partition(":")[2]
-            if any(fnmatchcase(symbol, pattern) for pattern in patterns):
-                chosen.append(each)
-    return chosen
+    return chosen + keep([each for each in listed if each.name in has and each.name not in names], named)
+
+
+def keep(known: Iterable[Instrument], named: Iterable[str]) -> list[Instrument]:
+    """Return those of a feed's instruments that it names, whatever the venue lists now."""
+    symbols = set(named)
+    # Only real patterns are compared with everything: a feed can name thousands, and its sockets wait meanwhile.
+    patterns = [each for each in symbols if is_pattern(each)]
+    return [
+        each
+        for each in known
+        if (symbol := each.name.partition(":")[2]) in symbols or any(fnmatchcase(symbol, one) for one in patterns)
+    ]
+
+
+def needs_listing(old: Iterable[str], new: Iterable[str], has: Iterable[str]) -> bool:
+    """Return whether a living feed that named `old` and has `has` cannot go on to `new` without a listing."""
+    known = {name.partition(":")[2] for name in has}
+    before = set(old)
+    return any(each not in (before if is_pattern(each) else known) for each in new)
 
 
 def steps(
