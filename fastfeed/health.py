@@ -158,6 +158,14 @@ class Monitor:
         for streams in self._streams.values():
             streams.changed()
 
+    def close(self) -> None:
+        """Take back what was told: of what has ended nothing is known."""
+        for row in self._subjects:
+            self._bus.instrument_health(row, Health.HEALTH_NONE, Reason.REASON_NONE)
+        for row in self._told_on.values():
+            self._bus.connection_health(row, Health.HEALTH_NONE, Reason.REASON_NONE)
+            self._bus.venue_health(row, Health.HEALTH_NONE, Reason.REASON_NONE)
+
     def refused(self, subscription: Subscription) -> None:
         """The venue will not have a subscription."""
         self._refused.add((subscription.market.instrument, subscription.channel))

@@ -124,6 +124,8 @@ class Places:
         self._by_way: dict[tuple[str, str | None], Place] = {}  # by host and address of this machine
         self._doors: dict[tuple[str, str], Door] = {}
         self._bans: dict[str, Ban] = {}
+        #: rows of the bus's connection table that no link has any more, by label: they are few and never removed
+        self.free_rows: dict[str, list[int]] = {}
 
     def of(self, url: str, limits: Limits, local: str | None = None) -> Place:
         """Return the place of a WebSocket URL; who comes first says how many connections its venue allows.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fastfeed.bus import Bus
+from fastfeed.cli.status import describe
 from fastfeed.config import load_config, select
 from fastfeed.engine import changes as module
 from fastfeed.engine.changes import Changes, Verb
@@ -16,8 +19,10 @@ from fastfeed.engine.network import Unreachable
 from fastfeed.engine.way import Way
 from fastfeed.errors import ConfigError, VenueDown
 from fastfeed.instrument import Instrument, instruments
+from fastfeed.pause import SECOND
 from fastfeed.sim import Knobs, Simulator
 from fastfeed.venues import load
+from fastfeed_core.attach import BusMap
 from fastfeed_core.bus import BusWriter
 
 
@@ -42,6 +47,7 @@ def listing(venue: str) -> list[Instrument]:
 
 
 LISTED = {venue: listing(venue) for venue in ("binance", "okx")}
+NAMES = {"instruments": "name", "connections": "label", "venues": "name"}
 TEXT = """
 [bus]
 name = "changes"
@@ -206,6 +212,38 @@ def test_a_word_while_a_reload_waits_is_seen_by_it(tmp_path, monkeypatch):
         await it.changes.do(Verb(verb="unsubscribe", venue="okx", symbols=("BTC/USDT",)))
         it.answers.set()
         assert (await reloading)["subscribed"] == ["okx:BTC/USDT"]
+
+    run(tmp_path, monkeypatch, what)
+
+
+def test_a_feed_that_comes_and_goes_leaves_no_health_and_takes_no_more_rows(tmp_path, monkeypatch):
+    async def what(it: Fixture) -> None:
+        it.answers.set()
+        both = it.path.read_text()
+        one = both.rpartition("[[feed]]")[0]
+        bus = Bus(BusMap(writer=it.engine._writer))
+
+        def told(venue: str) -> dict[str, set[str | None]]:
+            found = describe(bus)
+            rows = {key: [each for each in found[key] if each[name].startswith(venue)] for key, name in NAMES.items()}
+            return {key: {each["health"] for each in chosen} for key, chosen in rows.items()}
+
+        rows = len(bus.map.connections())
+        now = time.time_ns()
+        for number in range(6):
+            for second in range(20):
+                for each in it.engine.feeds:
+                    each.protocol.advance(now + (20 * number + second) * SECOND)
+            down = {"instruments": {"down"}, "connections": {"down"}, "venues": {"down"}}
+            assert told("okx") == down
+            assert told("binance") == down
+            it.path.write_text(one)
+            assert (await it.changes.do(Verb(verb="reload")))["feeds_ended"] == 1
+            assert told("okx") == {"instruments": {None}, "connections": {None}, "venues": set()}
+            assert told("binance") == down
+            it.path.write_text(both)
+            assert (await it.changes.do(Verb(verb="reload")))["feeds_added"] == 1
+        assert len(bus.map.connections()) == rows
 
     run(tmp_path, monkeypatch, what)
 
