@@ -441,6 +441,32 @@ def test_a_feed_that_is_still_starting_does_not_mind_the_signal(shm, tmp_path):
         assert feed.poll() is None
 
 
+def test_a_stop_is_carried_out_whether_or_not_its_client_waits_for_the_answer(shm):
+    class Slow:
+        async def do(self, verb):
+            await gone.wait()
+            return {}
+
+    async def go() -> None:
+        stop = asyncio.Event()
+        server = Control(listen("stops"), Slow(), stop)
+        serving = asyncio.create_task(server.serve())
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(control.socket_path("stops"))
+            client.sendall(b'{"verb":"stop"}\n')
+            while not server._clients:
+                await asyncio.sleep(0)
+        gone.set()
+        await asyncio.wait(server._clients)
+        assert stop.is_set()
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+        await server.close()
+
+    gone = asyncio.Event()
+    asyncio.run(asyncio.wait_for(go(), 60))
+
+
 def test_a_client_of_another_user_is_sent_away_unheard(shm, monkeypatch):
     async def go() -> bytes:
         stop = asyncio.Event()

@@ -156,9 +156,11 @@ class Control:
                     return
                 buffer = rest
                 verb, answer = await self._answer(bytes(line))
-                await self._send(client, answer)
-                if verb is not None and verb.stops:
-                    self._stop.set()
+                try:
+                    await self._send(client, answer)
+                finally:  # also if the client does not wait for the answer
+                    if verb is not None and verb.stops:
+                        self._stop.set()
 
     async def _answer(self, line: bytes) -> tuple[Verb | None, bytes]:
         """Do what a line asks for; whatever goes wrong is the answer."""
