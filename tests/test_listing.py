@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from random import Random
 from types import SimpleNamespace
 
 from fastfeed.engine.listing import fetch_listing
 from fastfeed.engine.network import Reply
 from fastfeed.instrument import instruments
+from fastfeed.pause import SECOND
 from fastfeed.places import Places
 from fastfeed.sim import Knobs, Simulator
 from fastfeed.venues import binance
@@ -51,3 +53,28 @@ def test_a_large_listing_is_read_in_pieces():
     assert found == instruments("binance", body, "spot")
     assert len(found) == 2000
     assert turns > 2000 / 100
+
+
+def test_a_probe_that_is_given_up_lets_others_try():
+    feed = SimpleNamespace(venue="binance", products=[binance.SPOT], rest=lambda product: "http://venue")
+    places = Places(Random(0), None)
+    door = places.door("binance", "http://venue", binance.SPOT.limits)
+    hour_ago = time.time_ns() - 3600 * SECOND
+    for _ in range(5):
+        door.answered(0, hour_ago)
+    asked = asyncio.Event()
+
+    class Network:
+        async def request(self, *_):
+            asked.set()
+            await asyncio.Event().wait()
+
+    async def run():
+        task = asyncio.create_task(fetch_listing(feed, Network(), places))
+        await asked.wait()
+        assert not door.may_call(1, time.time_ns())  # it is the probe
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert door.may_call(1, time.time_ns())
+
+    asyncio.run(asyncio.wait_for(run(), 60))
