@@ -13,6 +13,7 @@ from fastfeed.pause import SECOND, Backoff, pause
 __all__ = ["Breaker"]
 
 _PROBE_WITHIN_S = 60  # a probe that nobody hears of any more has failed
+_NEWS_S = 60  # a failure says something for so long behind the pause that it made
 
 
 class Breaker:
@@ -38,6 +39,11 @@ class Breaker:
         if not self._opened:
             return "closed"
         return "open" if ts < self._until else "half-open"
+
+    def is_bad(self, ts: int) -> bool:
+        """Return whether the place is known not to answer: half open, nothing is when nobody has tried for long."""
+        last = self._until if self._probe is None else max(self._until, self._probe)
+        return self._opened > 0 and ts < last + _NEWS_S * SECOND
 
     def allows(self, ts: int) -> bool:
         """Return whether to try now; half open, the first to ask is the probe, and must say how it ended."""

@@ -7,18 +7,18 @@ epoch.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from email.utils import parsedate_to_datetime
 
 import msgspec
 
 from fastfeed.errors import FastfeedError, RateLimited
-from fastfeed.pause import SECOND
+from fastfeed.pause import SECOND, retry_after
 from fastfeed.places import Door
 from fastfeed.venues.spec import Call, Venue
 
 __all__ = ["REPLY_WITHIN_S", "Calls", "Request"]
 
 REPLY_WITHIN_S = 20
+_DIGITS = 10  # of a weight: longer ones are none
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -88,24 +88,14 @@ def heed(
     door.answered(status, ts)
     lowered = {key.lower(): value.strip() for key, value in headers.items()}
     used = lowered.get((venue.USED_WEIGHT_HEADER or "").lower(), "")
-    if used.isascii() and used.isdigit():
+    if used.isascii() and used.isdigit() and len(used) < _DIGITS:
         door.budget.correct(int(used), ts)
     if status == 200:
         return None
     error = venue.read_rest_error(status, headers, body, instrument, ts)
-    seconds = _retry_after(lowered.get("retry-after", ""), ts)
+    seconds = retry_after(lowered.get("retry-after", ""), ts)
     if seconds is None and isinstance(error, RateLimited):
         seconds = error.retry_after_s
     if seconds is not None:
         door.block(seconds, ts, isinstance(error, RateLimited) and error.banned)
     return error
-
-
-def _retry_after(text: str, ts: int) -> float | None:
-    """Seconds of a Retry-After header, which are a number or a date; at least one, None if it is neither."""
-    if text.isascii() and text.isdigit():
-        return max(float(text), 1.0)
-    try:
-        return max(parsedate_to_datetime(text).timestamp() - ts / SECOND, 1.0)
-    except ValueError:
-        return None

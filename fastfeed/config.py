@@ -34,6 +34,7 @@ __all__ = [
     "Reconnect",
     "Size",
     "check_feed",
+    "is_pattern",
     "load_config",
     "read_config",
     "refuse_overlap",
@@ -288,7 +289,7 @@ def select(listed: Sequence[Instrument], patterns: Iterable[str], path: str = "i
     chosen: set[str] = set()
     errors = []
     for index, pattern in enumerate(patterns):
-        if _is_pattern(pattern):
+        if is_pattern(pattern):
             names = {
                 symbol
                 for symbol, instrument in by_symbol.items()
@@ -329,7 +330,8 @@ def _several(texts: str | tuple[str, ...]) -> tuple[str, ...]:
     return (texts,) if isinstance(texts, str) else texts
 
 
-def _is_pattern(text: str) -> bool:
+def is_pattern(text: str) -> bool:
+    """Return whether a text of `instruments` is a pattern, not a symbol."""
     return "*" in text or "?" in text
 
 
@@ -497,7 +499,7 @@ def _check_instruments(names: Sequence[str], path: str, found: _Problems) -> Non
         if name in names[:index]:
             found.add(f"{path}[{index}]", "each instrument once", f"{name!r} again")
         # A pattern may stand for any part of a symbol, also for the slash.
-        elif not re.fullmatch(r"[^\s/:]+/[^\s/:]+(:[^\s/:]+)?" if not _is_pattern(name) else r"[^\s\[\]]+", name):
+        elif not re.fullmatch(r"[^\s/:]+/[^\s/:]+(:[^\s/:]+)?" if not is_pattern(name) else r"[^\s\[\]]+", name):
             expected = "a unified symbol (BTC/USDT, BTC/USDT:USDT) or a pattern (*/USDT:USDT), without the venue"
             found.add(f"{path}[{index}]", expected, f"{name!r}")
 

@@ -154,8 +154,7 @@ class Monitor:
                 subject.has_book = subject.has_book or each.channel == "book"
                 subject.links.setdefault(each.channel, {}).setdefault(link, []).append(each.topic.text)
         for row in before.keys() - self._subjects.keys():
-            self._healths.get(row, {}).pop(self, None)
-            self._bus.instrument_health(row, *self._merged(row))
+            self._forget(row)
         for link in self._gauges.keys() - set(self._links):
             del self._gauges[link]
             gone = self._told_on.pop(link)
@@ -163,6 +162,19 @@ class Monitor:
             self._bus.venue_health(gone, Health.HEALTH_NONE, Reason.REASON_NONE)
         for streams in self._streams.values():
             streams.changed()
+
+    def _forget(self, row: int) -> None:
+        """Say no more of an instrument; others may."""
+        self._healths.get(row, {}).pop(self, None)
+        self._bus.instrument_health(row, *self._merged(row))
+
+    def close(self) -> None:
+        """Take back what was told: of what has ended nothing is known."""
+        for row in self._subjects:
+            self._forget(row)
+        for row in self._told_on.values():
+            self._bus.connection_health(row, Health.HEALTH_NONE, Reason.REASON_NONE)
+            self._bus.venue_health(row, Health.HEALTH_NONE, Reason.REASON_NONE)
 
     def advance(self, ts: int) -> None:
         """Time has passed: look, and tell what has changed."""
@@ -267,7 +279,7 @@ class Monitor:
         told = [self._gauges[link] for link in self._links]
         if all(each.health == Health.HEALTH_DOWN for each in told):
             return Health.HEALTH_DOWN, told[0].reason
-        if any(door.breaker.state(ts) != "closed" for door in self._doors):
+        if any(door.breaker.is_bad(ts) for door in self._doors):
             return Health.HEALTH_DEGRADED, Reason.REASON_UNREACHABLE
         if any(door.is_shut(ts) for door in self._doors):
             return Health.HEALTH_DEGRADED, Reason.REASON_LIMITED

@@ -54,7 +54,6 @@ class Links:
         self._places = places
         self._next_id = next_id
         self._sent: dict[str, deque[int]] = {}
-        self._free_rows: dict[str, list[int]] = {}  # by label: a bus has few rows, and they are never removed
 
     def open(
         self,
@@ -93,8 +92,8 @@ class Links:
 
     def release(self, link: Link) -> None:
         """Have the rows of a link that is gone for the next one of its label."""
-        self._free_rows.setdefault(link.label, []).extend(link.rows)
+        self._places.free_rows.setdefault(link.label, []).extend(link.rows)
 
     def _new_row(self, label: str) -> int:
-        free = self._free_rows.get(label)
+        free = self._places.free_rows.get(label)
         return free.pop() if free else self._bus.add_connection(label)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from fastfeed.breaker import Breaker
 from fastfeed.budget import Budget
-from fastfeed.pause import SECOND
+from fastfeed.pause import LONGEST_S, SECOND
 from fastfeed.venues.spec import Limits
 from fastfeed_core.records import Health, Reason
 
@@ -101,7 +101,8 @@ class Door:
             self.breaker.succeeded()
 
     def block(self, seconds: float, ts: int, banned: bool) -> None:
-        """Make no call for a while; `banned`: at none of the venue's doors."""
+        """Make no call for a while, at most `LONGEST_S`; `banned`: at none of the venue's doors."""
+        seconds = min(seconds, LONGEST_S)
         if ts + int(seconds * SECOND) > self.budget.blocked_until:
             _log.warning("calls paused rest=%s pause_s=%.0f banned=%s", self.rest, seconds, banned)
         self.budget.block(seconds, ts)
@@ -126,6 +127,8 @@ class Places:
         self._bans: dict[str, Ban] = {}
         #: what each machine says of the health of an instrument, by row: channels of one can be in two feeds
         self.healths: dict[int, dict[object, tuple[Health, Reason]]] = {}
+        #: rows of the bus's connection table that no link has any more, by label: they are few and never removed
+        self.free_rows: dict[str, list[int]] = {}
 
     def of(self, url: str, limits: Limits, local: str | None = None) -> Place:
         """Return the place of a WebSocket URL; who comes first says how many connections its venue allows.

@@ -353,3 +353,4 @@ class Protocol:
         """End: no connection is wanted any more, and books are not live."""
         for link in self._links:
             link.stop(ts)
+        self._monitor.close()

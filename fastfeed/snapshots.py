@@ -9,7 +9,6 @@ import logging
 from collections import deque
 from heapq import nsmallest
 from random import Random
-from typing import Any
 
 from fastfeed.calls import REPLY_WITHIN_S, Calls, Request
 from fastfeed.errors import FastfeedError, MalformedReply, Recovery
@@ -164,8 +163,3 @@ class Snapshots:
             job.market.abandon_snapshot()
         job.not_before = ts + pause(job.failures, _RETRY, self._random)
         job.failures += 1
-
-    @property
-    def status(self) -> dict[str, Any]:
-        """What is waiting, for logs and status commands."""
-        return {"wanted": len(self._jobs), "in_flight": len(self._in_flight)}

@@ -129,11 +129,6 @@ cdef class Hub:
         """Call for attention again: whoever looked was not the one to do something about it."""
         market_call(market.state, flags)
 
-    @property
-    def wants_attention(self):
-        """True if `attention` would return anything."""
-        return self.state.attention != NULL
-
 
 @cython.no_gc_clear                         # `hub` is needed until the very end
 cdef class Market:

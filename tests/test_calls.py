@@ -13,11 +13,12 @@ from fastfeed.calls import Calls
 from fastfeed.errors import RateLimited
 from fastfeed.places import Places
 from fastfeed.sim import FaultPlan
-from fastfeed.venues import binance
+from fastfeed.venues import binance, krakenfutures
 from fastfeed.venues.spec import Call
 
 LIMITS = FakeVenue().PRODUCTS[0].limits
 CALL = Call("/x", 10)
+DAY = 86_400
 
 
 def calls(places: Places, rest: str = "https://a", per_minute: int = 6000, venue: object | None = None) -> Calls:
@@ -71,14 +72,60 @@ def test_a_call_that_is_never_answered_has_failed():
 
 @pytest.mark.parametrize(
     ("text", "pause"),
-    [("17", 17), ("0", 1), ("Sat, 25 Jul 2026 17:20:42 GMT", 42), ("soon", 30), ("", 30)],
-    ids=["seconds", "none", "date", "nonsense", "empty"],
+    [
+        ("17", 17),
+        ("0", 1),
+        ("Sat, 25 Jul 2026 17:20:42 GMT", 42),
+        ("soon", None),
+        ("", None),
+        ("1785000030", 30),
+        ("1784999990", 1),
+        ("Thu, 01 Jan 9999 00:00:00 GMT", 3 * DAY),
+        ("999999999", 3 * DAY),
+        ("1785000030000", 3 * DAY),
+        ("9" * 400, 3 * DAY),
+        ("9" * 5000, 3 * DAY),
+    ],
+    ids=[
+        "seconds",
+        "none",
+        "date",
+        "nonsense",
+        "empty",
+        "time",
+        "time gone by",
+        "never",
+        "32 years",
+        "time in ms",
+        "400 digits",
+        "5000 digits",
+    ],
 )
-def test_the_venues_own_word_on_the_pause_holds(text, pause):
-    one = calls(Places(Random(1), None))
-    one.heed(one.ask(CALL, None, START).id, 429, {"retry-AFTER": text}, b"", START)
+@pytest.mark.parametrize("venue", [FakeVenue(), binance, krakenfutures], ids=["fake", "binance", "krakenfutures"])
+def test_the_venues_own_word_on_the_pause_holds(text, pause, venue):
+    one = calls(Places(Random(1), None), venue=venue)
+    error = one.heed(one.ask(CALL, None, START).id, 429, {"retry-AFTER": text}, b"", START)[1]
+    assert isinstance(error, RateLimited)
+    if pause is None:
+        pause = int(error.retry_after_s)  # the venue's own
+    assert error.retry_after_s <= 3 * DAY
     assert not may(one, START + pause * SECOND - 1)
     assert may(one, START + pause * SECOND)
+
+
+def test_a_ban_whose_text_names_an_end_beyond_reason_is_cut_short():
+    one = calls(Places(Random(1), None), venue=binance)
+    body = b'{"code":-1003,"msg":"Way too many requests; IP banned until 9999999999999."}'
+    one.heed(one.ask(CALL, None, START).id, 418, {}, body, START)
+    assert not may(one, START + 3 * DAY * SECOND - 1)
+    assert may(one, START + 3 * DAY * SECOND)
+
+
+@pytest.mark.parametrize("used", ["9" * 400, "9" * 5000])
+def test_a_count_beyond_reason_is_none(used):
+    one = calls(Places(Random(1), None), venue=binance)
+    one.heed(one.ask(CALL, None, START).id, 200, {binance.USED_WEIGHT_HEADER: used}, b"", START)
+    assert may(one, START)
 
 
 def test_a_server_that_asks_to_be_left_alone_is():

@@ -292,6 +292,31 @@ def test_what_is_no_socket_is_left_alone(shm):
     assert path.read_text() == "mine"
 
 
+@pytest.mark.parametrize("mask", [0, 0o22, 0o77])
+def test_the_socket_is_its_users_alone_whatever_the_mask_and_no_link_is_followed(shm, tmp_path, monkeypatch, mask):
+    victim = tmp_path / "victim"
+    victim.write_text("")
+    victim.chmod(0o644)
+
+    class Watched(socket.socket):
+        def bind(self, address: Any) -> None:
+            super().bind(address)
+            found.append(stat.S_IMODE(path.stat().st_mode))
+            path.unlink()  # as somebody may who writes the folder
+            path.symlink_to(victim)
+
+    found: list[int] = []
+    path = shm / "fastfeed.masked.ctl"
+    monkeypatch.setattr("fastfeed.engine.control.socket.socket", Watched)
+    before = os.umask(mask)
+    try:
+        listen("masked").close()
+    finally:
+        os.umask(before)
+    assert found == [0o600]
+    assert stat.S_IMODE(victim.stat().st_mode) == 0o644
+
+
 def test_a_folder_however_deep_has_room_for_the_socket(tmp_path, monkeypatch):
     folder = tmp_path / ("x" * 120)
     folder.mkdir()
@@ -439,6 +464,32 @@ def test_a_feed_that_is_still_starting_does_not_mind_the_signal(shm, tmp_path):
         feed.send_signal(signal.SIGHUP)
         wait_for(lambda: "still starting" in out.read_text())
         assert feed.poll() is None
+
+
+def test_a_stop_is_carried_out_whether_or_not_its_client_waits_for_the_answer(shm):
+    class Slow:
+        async def do(self, verb):
+            await gone.wait()
+            return {}
+
+    async def go() -> None:
+        stop = asyncio.Event()
+        server = Control(listen("stops"), Slow(), stop)
+        serving = asyncio.create_task(server.serve())
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(control.socket_path("stops"))
+            client.sendall(b'{"verb":"stop"}\n')
+            while not server._clients:
+                await asyncio.sleep(0)
+        gone.set()
+        await asyncio.wait(server._clients)
+        assert stop.is_set()
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+        await server.close()
+
+    gone = asyncio.Event()
+    asyncio.run(asyncio.wait_for(go(), 60))
 
 
 def test_a_client_of_another_user_is_sent_away_unheard(shm, monkeypatch):

@@ -422,3 +422,29 @@ def test_the_venue_is_degraded_while_it_asks_for_a_pause(monkeypatch):
         events += talk.wait(1)
     assert told(events, "venue") == [("venue", "ok", "")]
     assert talk.now > START
+
+
+def test_a_rest_base_that_nobody_calls_any_more_is_not_called_bad_for_ever(monkeypatch):
+    talk = Talk(monkeypatch, FakeVenue())
+    talk.accept()
+    talk.stream("snapshot", last=10, bids=[(1, 1)])
+    talk.wait(2)
+    (door,) = talk.feed._protocol.subscriptions.doors
+    for _ in range(5):  # as listings do, which nobody asks for again
+        assert door.may_call(1, talk.now)
+        door.answered(0, talk.now)
+    assert told(talk.wait(10), "venue") == [("venue", "degraded", "unreachable")]
+    assert talk.live
+    assert told(talk.wait(120), "venue") == [("venue", "ok", "")]
+    assert not door.breaker.is_bad(talk.now)
+
+
+def test_a_rest_base_that_is_tried_in_vain_stays_bad(monkeypatch):
+    talk = Talk(monkeypatch, FakeVenue(**BY_REQUEST))
+    talk.accept()
+    events = []
+    for _ in range(600):
+        for each in talk.requested():
+            events += talk.reply(each, 10, status=500)
+        events += talk.wait(1, step=1)
+    assert told(events, "venue") == [("venue", "degraded", "unreachable")]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from typing import Any
 
+import msgspec
 import pytest
 from fakevenue import coin
 
 from fastfeed.config import Bus, Config, Feed, Network, Reconnect
-from fastfeed.engine.reload import pair_feeds, steps
+from fastfeed.engine.reload import choose, pair_feeds, steps
 from fastfeed.errors import ConfigError
+from fastfeed.instrument import Instrument
 
 
 def feed(instruments: str = "BTC/USDT", channels: str = "book", **fields: Any) -> Feed:
@@ -92,3 +95,39 @@ def test_steps_are_the_difference_and_no_more():
         {("book", "trade"): [one.name], ("book",): [two.name]}, {("trade",): [two]},
     )  # fmt: skip
     assert steps({}, [], ("book",)) == ({}, {})
+
+
+def listing(count: int, closed: tuple[int, ...] = ()) -> list[Instrument]:
+    coins = [coin(number) for number in range(count)]
+    return [
+        msgspec.structs.replace(each, status="closed") if number in closed else each
+        for number, each in enumerate(coins)
+    ]
+
+
+def test_a_pattern_keeps_what_does_not_trade_any_more_and_takes_nothing_such():
+    listed = listing(4, closed=(1, 2))
+    symbols = [each.name.partition(":")[2] for each in listed]
+    chosen = choose(listed, ["*"], {listed[1].name}, "x")
+    assert chosen == [listed[0], listed[3], listed[1]]
+    assert choose(listed, [symbols[2]], {listed[1].name}, "x") == [listed[2]]
+    with pytest.raises(ConfigError):
+        choose(listed, ["NONE/USDT"], {listed[1].name}, "x")
+
+
+def test_symbols_are_looked_up_and_not_compared_with_all_that_is_listed(monkeypatch):
+    compared = []
+
+    def counting(name: str, pattern: str) -> bool:
+        compared.append(pattern)
+        return fnmatchcase(name, pattern)
+
+    for module in ("engine.reload", "config"):
+        monkeypatch.setattr(f"fastfeed.{module}.fnmatchcase", counting)
+    listed = listing(300, closed=(7,))
+    has = {each.name for each in listed}
+    chosen = choose(listed, [each.name.partition(":")[2] for each in listed[100:]], has, "x")
+    assert chosen == listed[100:]
+    assert compared == []
+    assert len(choose(listed, ["C1*"], has, "x")) == sum(each.symbol.startswith("C1") for each in listed)
+    assert len(compared) < 2 * len(listed)

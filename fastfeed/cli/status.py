@@ -16,6 +16,7 @@ from fastfeed_core.attach import BusMap
 from fastfeed_core.counters import Histogram
 from fastfeed_core.files import folder
 from fastfeed_core.message import HEALTHS, REASONS
+from fastfeed_core.records import Health
 from fastfeed_core.room import in_units
 
 __all__ = ["add_arguments", "describe", "main"]
@@ -81,6 +82,8 @@ def _venues(bus_map: BusMap) -> list[dict[str, Any]]:
     worst: dict[str, tuple[int, int]] = {}
     for row in bus_map.connections():
         name = row["label"].partition(" ")[0]
+        if row["venue_health"][0] == Health.HEALTH_NONE and not row["connected"]:
+            continue  # its connection has ended, or has not begun
         worst[name] = max(worst.get(name, (0, 0)), row["venue_health"])
     return [{"name": name, **_health(told)} for name, told in worst.items()]
 

@@ -1,6 +1,7 @@
 """What can change while a feed runs: its subscriptions and its feeds, at a word or from its configuration file.
 
-All that can fail is tried before anything changes. Requests are carried out one after the other.
+All that can fail is tried before anything changes. Requests are carried out one after the other, but nobody waits for
+the listing of another one's venue: it is fetched before.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from fastfeed.config import Feed, check_feed, load_config, refuse_overlap, select
+from fastfeed.config import Config, Feed, check_feed, is_pattern, load_config, refuse_overlap, select
 from fastfeed.engine.listing import fetch_listing
 from fastfeed.engine.network import Network
-from fastfeed.engine.reload import Pair, pair_feeds, steps
+from fastfeed.engine.reload import Pair, choose, keep, needs_listing, pair_feeds, steps
 from fastfeed.engine.way import find_way
 from fastfeed.errors import ConfigError, FastfeedError, did_you_mean
 from fastfeed.instrument import Instrument
@@ -30,7 +31,8 @@ __all__ = ["Changes", "Verb"]
 
 _log = logging.getLogger(__name__)
 
-_LISTING_S = 60.0  # for the listings of a request; a feed that starts has longer
+_LISTING_S = 60.0  # for the listings that a request needs; a feed that starts has longer
+_NEWS_S = 10.0  # for those without which a feed can go on as it is
 _BATCH = 32  # instruments that are made at a time: between two batches, what came in is read
 
 
@@ -60,7 +62,8 @@ class Changes:
     def __init__(self, engine: Engine, file: str | None) -> None:
         self._engine = engine
         self._file = file
-        self._busy = asyncio.Lock()
+        self._busy = asyncio.Lock()  # held while something changes
+        self._one_reload = asyncio.Lock()  # which feeds there are changes below it alone
         self._reloading: asyncio.Task[None] | None = None
         self._again = False
 
@@ -103,17 +106,20 @@ class Changes:
         if verb.verb == "stop":
             _log.info("stop asked for")
             return {}
-        async with self._busy:
-            if verb.verb == "reload":
+        if verb.verb == "reload":
+            async with self._one_reload:
                 return await self._reload()
+        if verb.verb in ("subscribe", "unsubscribe") and (verb.venue is None or not verb.symbols):
+            raise ConfigError("venue, symbols", "a venue and one symbol or more", "nothing")
+        if verb.verb == "subscribe":
+            assert verb.venue is not None
+            return await self._subscribe(verb.venue, verb.symbols, verb.channels)
+        async with self._busy:
             if verb.verb == "roll":
                 return self._roll(verb.venue)
             if verb.verb == "resync":
                 return self._resync(verb.name)
-            if verb.venue is None or not verb.symbols:
-                raise ConfigError("venue, symbols", "a venue and one symbol or more", "nothing")
-            if verb.verb == "subscribe":
-                return await self._subscribe(verb.venue, verb.symbols, verb.channels)
+            assert verb.venue is not None
             return self._unsubscribe(verb.venue, verb.symbols, verb.channels)
 
     # ---- at a word
@@ -135,9 +141,19 @@ class Changes:
         wanted = running.feed.channels if channels is None else channels
         asked = msgspec.structs.replace(running.feed, instruments=symbols, channels=wanted)
         check_feed(asked, "request")
-        listed = (await self._listings([(asked, running.network)]))[0]
+        (listed,) = await self._listings([(asked, running.network, True)])
+        assert listed is not None
         chosen = select(listed, symbols, "symbols")
-        for other in feeds:
+        async with self._busy:
+            if running not in self._engine.feeds:
+                raise ConfigError("venue", "a feed that runs", f"{venue!r}, which has ended meanwhile")
+            return await self._enter(running, asked, listed, chosen)
+
+    async def _enter(
+        self, running: Running, asked: Feed, listed: Sequence[Instrument], chosen: Sequence[Instrument]
+    ) -> dict[str, Any]:
+        venue, wanted = asked.venue, asked.channels
+        for other in self._of(venue):
             taken = other.protocol.subscriptions.wanted if other is not running else {}
             for each in chosen:
                 for channel in set(wanted) & set(taken.get(each.name, ())):
@@ -146,22 +162,28 @@ class Changes:
                     )
         before = running.protocol.subscriptions.wanted
         more = [each for each in chosen if not set(wanted) <= set(before.get(each.name, ()))]
-        left_out = await self._add(running, more, wanted)
+        left_out = set(await self._add(running, more, wanted))
         running.protocol.subscriptions.relist(listed, {product.name for product in asked.products}, time.time_ns())
         done = [each.name for each in more if each.name not in left_out]
         _log.info("subscribed venue=%s instruments=%d channels=%s", venue, len(done), ",".join(wanted))
-        return {"subscribed": done, "already": [each.name for each in chosen if each not in more], "left_out": left_out}
+        new = {each.name for each in more}
+        already = [each.name for each in chosen if each.name not in new]
+        return {"subscribed": done, "already": already, "left_out": sorted(left_out)}
 
     def _unsubscribe(self, venue: str, symbols: tuple[str, ...], channels: tuple[str, ...] | None) -> dict[str, Any]:
         feeds = self._of(venue)
         names: dict[str, None] = {}
+        wanted = [
+            name
+            for running in feeds
+            for name, has in running.protocol.subscriptions.wanted.items()
+            if channels is None or set(channels) & set(has)
+        ]
+        known = set(wanted)
         for index, symbol in enumerate(symbols):
-            found = [
-                name
-                for running in feeds
-                for name, has in running.protocol.subscriptions.wanted.items()
-                if fnmatchcase(name, f"{venue}:{symbol}") and (channels is None or set(channels) & set(has))
-            ]
+            full = f"{venue}:{symbol}"
+            # Only real patterns are compared with everything: a request can have thousands of symbols.
+            found = [each for each in wanted if fnmatchcase(each, full)] if is_pattern(symbol) else {full} & known
             if not found:
                 raise ConfigError(f"symbols[{index}]", "an instrument that is subscribed to", f"{symbol!r}")
             names |= dict.fromkeys(found)
@@ -217,25 +239,40 @@ class Changes:
             for way in ways.values():
                 await stack.enter_async_context(way.network)
             listings = await self._listings(
-                (pair.new, ways[index].network if pair.place is None else living[pair.place].network)
+                (pair.new, ways[index].network, True)
+                if pair.place is None
+                else (pair.new, living[pair.place].network, self._needs_listing(living[pair.place], pair.new))
                 for index, pair in enumerate(pairs)
             )
-            chosen = [
-                self._choose(pair, listed, f"feed[{index}]")
-                for index, (pair, listed) in enumerate(zip(pairs, listings, strict=True))
-            ]
-            refuse_overlap(new.feeds, chosen)
-            added = [
-                self._engine.make(pair.new, ways[index]) if pair.place is None else None
-                for index, pair in enumerate(pairs)
-            ]
-            stack.pop_all()  # the feeds close them from now on
+            async with self._busy:
+                chosen = [
+                    self._choose(None if pair.place is None else living[pair.place], pair.new, listed, f"feed[{index}]")
+                    for index, (pair, listed) in enumerate(zip(pairs, listings, strict=True))
+                ]
+                refuse_overlap(new.feeds, chosen)
+                added = [
+                    self._engine.make(pair.new, ways[index]) if pair.place is None else None
+                    for index, pair in enumerate(pairs)
+                ]
+                stack.pop_all()  # the feeds close them from now on
+                return await self._apply(new, [living[index] for index in gone], pairs, living, added, chosen, listings)
+
+    async def _apply(
+        self,
+        new: Config,
+        gone: Sequence[Running],
+        pairs: Sequence[Pair],
+        living: Sequence[Running],
+        added: Sequence[Running | None],
+        chosen: Sequence[Sequence[Instrument]],
+        listings: Sequence[Sequence[Instrument] | None],
+    ) -> dict[str, Any]:
         # From here on nothing is refused any more. What ends goes first: a book can move from one feed to another.
         ended, begun, left_out = set[str](), set[str](), set[str]()
-        for index in gone:
-            ended |= living[index].protocol.subscriptions.wanted.keys()
-            await self._engine.end(living[index])
-        work: list[tuple[Running, Sequence[Instrument], dict[tuple[str, ...], list[Instrument]]]] = []
+        for each in gone:
+            ended |= each.protocol.subscriptions.wanted.keys()
+            await self._engine.end(each)
+        work: list[tuple[Running, dict[tuple[str, ...], list[Instrument]]]] = []
         for pair, fresh, wanted in zip(pairs, added, chosen, strict=True):
             running = fresh if pair.place is None else living[pair.place]
             assert running is not None
@@ -249,13 +286,14 @@ class Changes:
                 self._engine.begin(fresh)
             else:
                 running.shell.carry_out()
-            work.append((running, wanted, more))
-        for (running, _, more), listed in zip(work, listings, strict=True):
+            work.append((running, more))
+        for (running, more), listed in zip(work, listings, strict=True):
             for channels, instruments in more.items():
                 begun.update(each.name for each in instruments)
                 left_out.update(await self._add(running, instruments, channels))
-            products = {product.name for product in running.feed.products}
-            running.protocol.subscriptions.relist(listed, products, time.time_ns())
+            if listed is not None:
+                products = {product.name for product in running.feed.products}
+                running.protocol.subscriptions.relist(listed, products, time.time_ns())
             running.shell.carry_out()
         self._engine.config = new
         result = {
@@ -264,6 +302,9 @@ class Changes:
             "subscribed": sorted(begun - left_out),
             "unsubscribed": sorted(ended),
             "left_out": sorted(left_out),
+            "not_listed": sorted(
+                {feed.venue for feed, listed in zip(new.feeds, listings, strict=True) if listed is None}
+            ),
         }
         _log.info(
             "reloaded file=%s feeds_added=%d feeds_ended=%d subscribed=%d unsubscribed=%d left_out=%d",
@@ -271,30 +312,48 @@ class Changes:
         )  # fmt: skip
         return result
 
-    def _choose(self, pair: Pair, listed: Sequence[Instrument], path: str) -> list[Instrument]:
-        """What a feed names of a listing; a pattern keeps what it has, also while that does not trade."""
-        chosen = select(listed, pair.new.instruments, f"{path}.instruments")
-        if pair.place is None:
-            return chosen
-        has = self._engine.feeds[pair.place].protocol.subscriptions.wanted
-        names = {each.name for each in chosen}
-        for each in listed:
-            symbol = each.name.partition(":")[2]
-            named = any(fnmatchcase(symbol, pattern) for pattern in pair.new.instruments)
-            if named and each.name in has and each.name not in names:
-                chosen.append(each)
-        return chosen
+    def _needs_listing(self, running: Running, new: Feed) -> bool:
+        return needs_listing(running.feed.instruments, new.instruments, running.protocol.subscriptions.wanted)
 
-    async def _listings(self, feeds: Iterable[tuple[Feed, Network]]) -> list[list[Instrument]]:
+    def _choose(
+        self, running: Running | None, new: Feed, listed: Sequence[Instrument] | None, path: str
+    ) -> list[Instrument]:
+        """What a feed is to subscribe to; without a listing, what it has of that."""
+        known = {} if running is None else running.protocol.subscriptions.instruments
+        if listed is not None:
+            return choose(listed, new.instruments, known, f"{path}.instruments")
+        if running is not None and self._needs_listing(running, new):  # by a word that was carried out meanwhile
+            raise ConfigError(f"{path}.instruments", f"the listing of {new.venue}", "none")
+        return keep(known.values(), new.instruments)
+
+    async def _listings(self, feeds: Iterable[tuple[Feed, Network, bool]]) -> list[list[Instrument] | None]:
+        """The listings for feeds, None for one that could not be fetched; the flag says that it is needed.
+
+        Raises
+        ------
+        FastfeedError : one that is needed could not be fetched
+        """
+        tasks = [asyncio.create_task(self._listing(*each)) for each in feeds]
         try:
-            async with asyncio.timeout(_LISTING_S):
-                return list(
-                    await asyncio.gather(
-                        *(fetch_listing(feed, network, self._engine.places) for feed, network in feeds)
-                    )
-                )
+            return list(await asyncio.gather(*tasks))
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _listing(self, feed: Feed, network: Network, needed: bool) -> list[Instrument] | None:
+        seconds = _LISTING_S if needed else _NEWS_S
+        try:
+            async with asyncio.timeout(seconds):
+                return await fetch_listing(feed, network, self._engine.places)
         except TimeoutError:
-            raise ConfigError("", f"the venue's listing within {_LISTING_S:g} s", "none") from None
+            error: FastfeedError = ConfigError("", f"the listing of {feed.venue} within {seconds:g} s", "none")
+        except FastfeedError as other:
+            error = other
+        if needed:
+            raise error
+        _log.warning("not listed venue=%s, it goes on with what it has error=%s", feed.venue, error)
+        return None
 
     async def _add(self, running: Running, instruments: Sequence[Instrument], channels: Iterable[str]) -> list[str]:
         """Subscribe to more, a batch at a time; return the names of those that there was no room for."""

@@ -42,12 +42,11 @@ def listen(name: str) -> socket.socket:
     where = socket_path(name)
     found = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
-        # Before bind, so that at no moment another user could connect.
+        # Before bind, so that at no moment another user could connect; behind it, the name could be another one's link.
         os.fchmod(found.fileno(), 0o600)
         with reachable(where) as address:
             _remove_stale(where, address)
             found.bind(address)
-        os.chmod(where, 0o600)
         found.listen(_BACKLOG)
     except BaseException:
         found.close()
@@ -156,9 +155,11 @@ class Control:
                     return
                 buffer = rest
                 verb, answer = await self._answer(bytes(line))
-                await self._send(client, answer)
-                if verb is not None and verb.stops:
-                    self._stop.set()
+                try:
+                    await self._send(client, answer)
+                finally:  # also if the client does not wait for the answer
+                    if verb is not None and verb.stops:
+                        self._stop.set()
 
     async def _answer(self, line: bytes) -> tuple[Verb | None, bytes]:
         """Do what a line asks for; whatever goes wrong is the answer."""

@@ -12,7 +12,7 @@ from fastfeed.calls import heed
 from fastfeed.config import Feed, select
 from fastfeed.engine.network import Network, Unreachable
 from fastfeed.errors import FastfeedError, MalformedReply, RateLimited, Recovery, VenueDown
-from fastfeed.instrument import Instrument, instruments
+from fastfeed.instrument import Instrument, read_instruments
 from fastfeed.places import Door, Places
 from fastfeed.venues import load
 from fastfeed.venues.spec import Call, Page, Product
@@ -61,11 +61,14 @@ async def fetch_listing(feed: Feed, network: Network, places: Places) -> list[In
     ------
     VenueError : the listing could not be fetched
     """
-    found: list[Instrument] = []
+    listed: list[Instrument] = []
     for product in feed.products:
         door = places.door(feed.venue, feed.rest(product), product.limits)
-        found += instruments(feed.venue, await _fetch_pages(feed, product, network, door), product.name)
-    return found
+        found: dict[str, Instrument] = {}
+        for _ in read_instruments(found, feed.venue, await _fetch_pages(feed, product, network, door), product.name):
+            await asyncio.sleep(0)  # other feeds of the process are running: their sockets are read in between
+        listed += found.values()
+    return listed
 
 
 async def _fetch_pages(feed: Feed, product: Product, network: Network, door: Door) -> list[bytes]:
@@ -95,6 +98,9 @@ async def _fetch(feed: Feed, product: Product, call: Call, network: Network, doo
         door.answered(0, time.time_ns())
         _log.warning("listing failed url=%s error=%s", url, error)
         raise VenueDown(feed.venue, None, f"{url}: {error}") from error
+    except asyncio.CancelledError:
+        door.breaker.abandoned()  # if this was its probe, nobody would say how it ended
+        raise
     refusal = heed(venue, door, None, status, headers, body, time.time_ns())
     if refusal is not None:
         raise refusal

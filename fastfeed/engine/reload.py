@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 import msgspec
 
-from fastfeed.config import Config, Feed
+from fastfeed.config import Config, Feed, is_pattern, select
 from fastfeed.errors import ConfigError
 from fastfeed.instrument import Instrument
 from fastfeed.proxies import DIRECT
 
-__all__ = ["Pair", "pair_feeds", "steps"]
+__all__ = ["Pair", "choose", "keep", "needs_listing", "pair_feeds", "steps"]
 
 _MOVING = ("instruments", "channels")  # what may change of a feed that lives
 
@@ -85,6 +86,44 @@ def _shown(value: object) -> str:
     if isinstance(value, tuple):
         return repr(list(value))
     return str(value) if isinstance(value, int) else repr(value)
+
+
+def choose(listed: Sequence[Instrument], named: Iterable[str], has: Container[str], path: str) -> list[Instrument]:
+    """Return what a feed names of a listing; a pattern keeps what the feed has, also while that does not trade.
+
+    Parameters
+    ----------
+    named : symbols and patterns
+    has : names of instruments
+    path : where `named` stands in its file, for messages
+
+    Raises
+    ------
+    ConfigError : one of `named` names nothing
+    """
+    named = list(named)
+    chosen = select(listed, named, path)
+    names = {each.name for each in chosen}
+    return chosen + keep([each for each in listed if each.name in has and each.name not in names], named)
+
+
+def keep(known: Iterable[Instrument], named: Iterable[str]) -> list[Instrument]:
+    """Return those of a feed's instruments that it names, whatever the venue lists now."""
+    symbols = set(named)
+    # Only real patterns are compared with everything: a feed can name thousands, and its sockets wait meanwhile.
+    patterns = [each for each in symbols if is_pattern(each)]
+    return [
+        each
+        for each in known
+        if (symbol := each.name.partition(":")[2]) in symbols or any(fnmatchcase(symbol, one) for one in patterns)
+    ]
+
+
+def needs_listing(old: Iterable[str], new: Iterable[str], has: Iterable[str]) -> bool:
+    """Return whether a living feed that named `old` and has `has` cannot go on to `new` without a listing."""
+    known = {name.partition(":")[2] for name in has}
+    before = set(old)
+    return any(each not in (before if is_pattern(each) else known) for each in new)
 
 
 def steps(

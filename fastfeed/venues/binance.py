@@ -17,6 +17,7 @@ import msgspec
 
 from fastfeed.errors import FastfeedError, MalformedReply, RateLimited, RequestRefused, VenueDown
 from fastfeed.instrument import Instrument
+from fastfeed.pause import LONGEST_S, retry_after
 from fastfeed.venues.binance_listing import STATUSES, read_row
 from fastfeed.venues.spec import (
     Ack,
@@ -338,12 +339,12 @@ def _read_error(body: bytes | str) -> tuple[int | None, str]:
 def _pause(status: int, headers: Mapping[str, str], reason: str, ts: int | None) -> float:
     """Seconds to wait, from the best source there is; at least one, since asking again at once makes a ban longer."""
     for key, value in headers.items():
-        if key.lower() == "retry-after" and value.strip().isascii() and value.strip().isdigit():
-            return max(float(value), 1.0)
+        if key.lower() == "retry-after" and (seconds := retry_after(value.strip(), ts)) is not None:
+            return seconds
     # Retry-After is documented for spot only; the text of a ban names its end: "IP banned until 1785000120000."
     until = re.search(r"banned until (\d{13})\b", reason)
     if until and ts is not None:
-        return max(int(until[1]) / 1e3 - ts / 1e9, 1.0)
+        return min(max(int(until[1]) / 1e3 - ts / 1e9, 1.0), LONGEST_S)
     return _PAUSE_S.get(status, 60.0)
 
 

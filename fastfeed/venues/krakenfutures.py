@@ -16,6 +16,7 @@ import msgspec
 
 from fastfeed.errors import FastfeedError, MalformedReply, RateLimited, RequestRefused, VenueDown
 from fastfeed.instrument import Instrument, Status, derive_exponents, plain
+from fastfeed.pause import retry_after
 from fastfeed.venues.spec import (
     Ack,
     Call,
@@ -320,8 +321,8 @@ def read_rest_error(
     except (ValueError, UnicodeError):
         reason = ""
     for key, value in headers.items():
-        if status == 429 and key.lower() == "retry-after" and value.strip().isascii() and value.strip().isdigit():
-            return RateLimited(ID, instrument, max(float(value), 1.0))
+        if status == 429 and key.lower() == "retry-after" and (seconds := retry_after(value.strip(), ts)) is not None:
+            return RateLimited(ID, instrument, seconds)
     return _error(status, reason or repr(body[:80]), instrument, known=bool(reason))
 
 
