@@ -31,13 +31,6 @@ cdef void dispatch_event(Route* route, Event* event, int64_t ts_recv, int64_t ts
 cdef Outcome receive_frame(Receiver* r, const char* p, Py_ssize_t size, int64_t ts_recv) noexcept nogil
 
 
-cdef enum Look:
-    LOOK_RAISED = -1
-    LOOK_NOT = 0        #: there is nothing for the protocol
-    LOOK_THEN = 1       #: there is, and it can wait until the socket read is done
-    LOOK_NOW = 2        #: the venue answers: deltas behind it in the read may have to be held already
-
-
 cdef class Connection:
     cdef Source* _book(self, str topic)
     cdef Receiver receiver
@@ -49,4 +42,4 @@ cdef class Connection:
     cdef readonly list malformed
     cdef object _decoder
     cdef set _markets                   # what the routes borrow
-    cdef Look receive_raw(self, const char* p, Py_ssize_t size, int64_t ts_recv) except LOOK_RAISED
+    cdef int receive_raw(self, const char* p, Py_ssize_t size, int64_t ts_recv) except -1

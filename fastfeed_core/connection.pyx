@@ -333,26 +333,25 @@ cdef class Connection:
         if is_pong:
             self.last_pong = ts
 
-    cdef Look receive_raw(self, const char* p, Py_ssize_t size, int64_t ts_recv) except LOOK_RAISED:
-        """Take one frame, and say when the protocol has to look at what came of it."""
+    cdef int receive_raw(self, const char* p, Py_ssize_t size, int64_t ts_recv) except -1:
+        """Take one frame: 1 if the protocol has to look at something, else 0."""
         cdef Outcome outcome = receive_frame(&self.receiver, p, size, ts_recv)
         if outcome == FRAME_CONTROL:
             self.controls.append(p[:size])
-            return LOOK_NOW
-        if outcome == FRAME_MALFORMED:
+        elif outcome == FRAME_MALFORMED:
             if len(self.malformed) < SAMPLES:
                 self.malformed.append((self.receiver.last_error, self.receiver.event.offset,
                                        p[:min(size, <Py_ssize_t>SAMPLE_SIZE)]))
         elif self.hub.state.attention == NULL:
-            return LOOK_NOT
-        return LOOK_THEN
+            return 0
+        return 1
 
     def receive(self, bytes frame not None, int64_t ts_recv):
         """Take one frame without flushing; True if the protocol has to look at something."""
         if self.closed:
             raise ValueError(f"connection {self.id} is closed")
         self.receiver.row.last_recv = ts_recv
-        return self.receive_raw(frame, len(frame), ts_recv) != LOOK_NOT
+        return bool(self.receive_raw(frame, len(frame), ts_recv))
 
     def take_controls(self):
         """Return the control frames since the last call."""

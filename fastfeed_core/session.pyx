@@ -8,7 +8,7 @@ from libc.stdint cimport int64_t
 
 from picows.picows cimport WSFrame, WSListener, WSMsgType, WSTransport
 
-from fastfeed_core.connection cimport LOOK_NOT, LOOK_NOW, LOOK_RAISED, LOOK_THEN, Connection, Look
+from fastfeed_core.connection cimport Connection
 from fastfeed_core.publish cimport publisher_flush
 from fastfeed_core.wake cimport ff_realtime
 
@@ -28,8 +28,7 @@ cdef class Session(WSListener):
     Parameters
     ----------
     shell : object with `opened(session)`, `attend()` and `closed(session)`: called when the socket is open, when
-        the protocol has to look at something, and when the socket is gone. At what instruments need it looks when the
-        whole of a socket read is published: those behind one in the read do not wait for it
+        the protocol has to look at something, and when the socket is gone
     key : what the shell calls this session
     """
 
@@ -39,7 +38,6 @@ cdef class Session(WSListener):
     cdef bytearray _parts
     cdef int64_t _ts_recv
     cdef bint _in_read
-    cdef bint _attends                      # the protocol has to look when the read is done
     cdef readonly object key
 
     def __init__(self, shell, key):
@@ -52,7 +50,7 @@ cdef class Session(WSListener):
 
     cpdef on_ws_frame(self, WSTransport transport, WSFrame frame):
         cdef Connection connection = self.connection
-        cdef Look look = LOOK_NOT
+        cdef int attend = 0
         if connection is None or connection.closed:
             return
         # One clock read a socket read: the frames of a read arrived together.
@@ -61,7 +59,7 @@ cdef class Session(WSListener):
             self._in_read = True
             connection.receiver.row.last_recv = self._ts_recv
         if frame.msg_type == WSMsgType.TEXT and frame.fin:
-            look = connection.receive_raw(frame.payload_ptr, frame.payload_size, self._ts_recv)
+            attend = connection.receive_raw(frame.payload_ptr, frame.payload_size, self._ts_recv)
         elif frame.msg_type == WSMsgType.PING:
             # Answered here and not by the library, so that a ping counts as a sign of life.
             transport.send_pong(frame.get_payload_as_bytes())
@@ -71,27 +69,24 @@ cdef class Session(WSListener):
         elif frame.msg_type == WSMsgType.PONG:
             connection.last_pong = self._ts_recv
         else:
-            look = self._receive_part(frame)
-        if look == LOOK_THEN:
-            self._attends = True
+            attend = self._receive_part(frame)
         if frame.last_in_buffer:
             self._in_read = False
             publisher_flush(connection.receiver.bus)
-        if look == LOOK_NOW or (self._attends and frame.last_in_buffer):
-            self._attends = False
+        if attend:
             self._shell.attend()
 
-    cdef Look _receive_part(self, WSFrame frame) except LOOK_RAISED:
+    cdef int _receive_part(self, WSFrame frame) except -1:
         """Frames of a fragmented message, and binary ones."""
         cdef bytes whole
         if frame.msg_type != WSMsgType.CONTINUATION:
             self._parts = bytearray()
         elif self._parts is None:
-            return LOOK_NOT                 # a continuation of nothing
+            return 0                        # a continuation of nothing
         if len(self._parts) <= MAX_MESSAGE:
             self._parts += frame.get_payload_as_memoryview()
         if not frame.fin:
-            return LOOK_NOT
+            return 0
         whole = bytes(self._parts)
         self._parts = None
         return self.connection.receive_raw(whole, len(whole), self._ts_recv)
