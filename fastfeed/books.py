@@ -93,6 +93,17 @@ class Books:
         else:
             self._resubscribes.want(market, instrument, ts)
 
+    def is_refused(self, instrument: Instrument) -> bool:
+        """Return whether the venue refuses the subscription to a book on all connections that are open."""
+        return all(
+            attempt.is_refused([each.topic.text])
+            for link in self._links
+            for each in link.subscriptions
+            if _is_book(each, instrument)
+            for attempt in link.attempts
+            if attempt.is_open
+        )
+
     def forget(self, instrument: Instrument) -> None:
         """No connection has the book."""
         self._resubscribes.forget(instrument)

@@ -226,8 +226,10 @@ class Subscriptions:
             return False
         if wish.market.live:  # else it is being asked for already
             wish.market.drop(Reason.REASON_REQUESTED, ts)
-        if wish.market.source_count:
-            self.books[self._venue.product_of(wish.instrument).name].want(wish.market, wish.instrument, ts)
+        books = self.books[self._venue.product_of(wish.instrument).name]
+        # A snapshot would make it live without a subscription; once the venue takes that, it is wanted anyway.
+        if wish.market.source_count and not books.is_refused(wish.instrument):
+            books.want(wish.market, wish.instrument, ts)
         return True
 
     def relist(self, listed: Iterable[Instrument], products: Container[str], ts: int) -> None:

@@ -485,6 +485,31 @@ def test_a_refused_subscription_that_is_asked_for_again_in_vain_costs_nobody_the
     assert any(verb == "sub" for verb, *_ in talk.sent())
 
 
+def test_a_resync_makes_no_book_live_that_has_no_subscription(monkeypatch):
+    talk = Talk(monkeypatch, FakeVenue(**BY_REQUEST))
+    talk.accept()
+    talk.stream("delta", prev=10, last=11)
+    (request,) = talk.requested()
+    talk.reply(request, 10, [(100, 1)])
+    assert talk.live
+    # It stands still while the venue's book moves: the subscription is made again, and refused.
+    for _ in range(80):
+        talk.wait(1, step=1)
+        for request in talk.requested():
+            talk.reply(request, 500, [(98, 1)])
+        answer(talk, set(talk.open()))
+    assert not talk.live
+    assert talk.feed._protocol.resync("fake:C0/USDT", talk.now)
+    talk._note(talk.feed.advance(talk.now))
+    for request in talk.requested():
+        talk.reply(request, 500, [(98, 1)])
+    assert not talk.live
+    quiet(talk, set(), 100, book=None)
+    for request in talk.requested():
+        talk.reply(request, 600, [(97, 1)])
+    assert talk.live
+
+
 # What is traded no more
 
 
