@@ -87,6 +87,11 @@ class Subscriptions:
         """The instruments that are wanted, by name."""
         return {name: wish.instrument for name, wish in self._plan.wishes.items()}
 
+    def known(self, name: str) -> Instrument | None:
+        """Return an instrument that is wanted, as its market describes it; None if it is not wanted."""
+        wish = self._plan.wishes.get(name)
+        return None if wish is None else wish.instrument
+
     def owner(self, row: int) -> Instrument | None:
         """Return the instrument of a row of the bus's table, if its book is kept here."""
         return self._by_row.get(row)

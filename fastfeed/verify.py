@@ -32,6 +32,7 @@ _LOOK_LEVELS = 100  # a side: a quiet book is looked at often, and a small snaps
 _SHARE = 0.5  # of the budget: snapshots of books that are lost always find room
 _IN_FLIGHT = 4  # ... also among the requests that are under way
 _HOLD = int(HOLD_S * SECOND)
+_LOOK_EVERY = SECOND // 10  # all books: nothing here is in more of a hurry, and a tick is shorter
 _CATCH_UP_S = 2  # the stream gets so long to come up to a snapshot
 _RETRY_S = 5
 
@@ -117,6 +118,7 @@ class Verifications:
         self._random = random
         self._watches: dict[tuple[str, int], _Watch] = {}
         self._in_flight: dict[int, _Watch] = {}
+        self._looked = 0
 
     def watch_unchained(self, market: Market, instrument: Instrument, ts: int) -> None:
         """A book is kept without a chain: verify it from now on."""
@@ -163,6 +165,9 @@ class Verifications:
 
     def advance(self, ts: int, requests: deque[Request]) -> None:
         """Append the requests that are due to `requests`."""
+        if 0 <= ts - self._looked < _LOOK_EVERY:
+            return
+        self._looked = ts
         due: list[_Watch] = []
         busy = self._snapshots.busy(ts)
         for watch in list(self._watches.values()):
@@ -247,6 +252,8 @@ class Verifications:
             watch.market.end_verifying()
         watch.held_since = None
         watch.body = None
+        if watch.doubted:
+            self._looked = 0  # it begins anew at once
         watch.due = ts if watch.doubted else ts + int(after_s * SECOND)
         watch.doubted = False
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -452,3 +453,37 @@ def test_all_channels_come_and_go_on_every_venue(venue):
     assert rig.wrong == []
     trades = [(each.name, each.trade_id) for each in rig.events if each.kind == "trade"]
     assert len(trades) == len(set(trades)) > 0
+
+
+# Descriptions
+
+
+@pytest.mark.parametrize("field", ["tick_size", "lot_size", "contract_size"])
+def test_subscribed_again_under_another_description_it_has_another_row(monkeypatch, field):
+    it = two(monkeypatch)
+    name = it.instruments[0].name
+    reader = it.feed.bus.reader([name])
+    unsubscribe(it, 0)
+    it.accept()
+    it.instruments[0] = msgspec.structs.replace(it.instruments[0], **{field: Decimal(10)})
+    subscribe(it, 0)
+    assert it.accept() == [("sub", ["book:C0USDT"])]
+    it.stream("snapshot", last=90, bids=[(70, 1)])
+    assert (state(it, 0), it.levels()) == ("LIVE", [(70, 1)])
+    assert [getattr(each, field) for each in it.feed.bus.instruments if each.name == name] == [1, 10]
+    assert reader.poll()[-1].name == name
+    # And so it stays while it is wanted: those who read it go by it.
+    subscribe(it, 0, channels=["trade"])
+    assert len(it.feed.bus.instruments) == 3
+
+
+def test_another_status_or_the_same_description_is_no_other_row(monkeypatch):
+    it = two(monkeypatch)
+    unsubscribe(it, 0)
+    it.accept()
+    it.instruments[0] = msgspec.structs.replace(it.instruments[0], status="halted", tick_size=Decimal("1.0"))
+    subscribe(it, 0)
+    assert [(each.name, each.status) for each in it.feed.bus.instruments] == [
+        ("fake:C0/USDT", "halted"),
+        ("fake:C1/USDT", "trading"),
+    ]

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from typing import Any
 
+import msgspec
 import picows
+from fakevenue import FakeVenue, coin
 
+from fastfeed import venues
 from fastfeed.attempt import Connection
-from fastfeed.config import Bus, Config
+from fastfeed.config import Bus, Config, Feed
 from fastfeed.engine import shell
 from fastfeed.engine.feed import Engine
 from fastfeed.engine.network import Network
+from fastfeed.engine.way import Way
+from fastfeed_core.attach import BusMap
 from fastfeed_core.bus import BusWriter
 
 
@@ -80,3 +86,18 @@ def test_what_follows_from_the_frames_of_a_read_is_done_once_behind_the_last_of_
         return feed.told
 
     assert asyncio.run(go(Counts())) == ["attend", "attend", "attend", "advance", "carry out"] * 2
+
+
+def test_feeds_that_share_an_instrument_describe_it_alike(monkeypatch):
+    monkeypatch.setattr(venues, "load", lambda name: FakeVenue())
+    monkeypatch.setattr(shell.Shell, "carry_out", lambda self: None)
+    engine = Engine(Config(bus=Bus(name="quiet"), feeds=()), BusWriter(ring=1 << 20, instruments=2))
+    books, trades = (
+        engine.make(Feed(venue="fake", instruments=("*",), channels=(channel,)), Way(Network(), None))
+        for channel in ("book", "trade")
+    )
+    engine.feeds += [books, trades]
+    other = msgspec.structs.replace(coin(0), lot_size=Decimal(10))
+    assert engine.subscribe(books, [coin(0)]) == engine.subscribe(trades, [other]) == []
+    assert trades.protocol.subscriptions.known(other.name) == coin(0)
+    assert BusMap(writer=engine._writer).count == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from fakevenue import BY_REQUEST, UNCHAINED, FakeVenue, Talk
+from fakevenue import BY_REQUEST, SECOND, UNCHAINED, FakeVenue, Talk
 
 
 def unchained(monkeypatch, count: int = 1, venue: FakeVenue | None = None, **options) -> Talk:
@@ -336,3 +336,16 @@ def test_wanted_again_and_ended_again_nothing_of_it_comes(monkeypatch):
     (request,) = talk.requested()
     talk.reply(request, 35, [(97, 1)])
     assert (talk.live, talk.levels()) == (True, [(97, 1)])
+
+
+def test_books_are_not_looked_at_in_every_tick(monkeypatch):
+    talk = unchained(monkeypatch, count=2)
+    verifications = talk.feed._protocol.subscriptions.books["main"]._verifications
+    looks: list[int] = []
+    monkeypatch.setattr(verifications._snapshots, "busy", lambda ts: bool(looks.append(ts)))
+    talk.wait(1, step=0.02)
+    assert len(looks) == 10
+    # Nor for longer, when the clock is set back.
+    talk.now -= 3600 * SECOND
+    talk._note(talk.feed.advance(talk.now))
+    assert len(looks) == 11

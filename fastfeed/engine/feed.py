@@ -160,10 +160,11 @@ class Engine:
     def make(self, feed: Feed, way: Way, listed: Iterable[Instrument] = ()) -> Running:
         """Make what runs a feed, with these instruments."""
         venue = venues.load(feed.venue)
+        fit = [self._fit(feed, each, rows_for(venue, each, feed.channels, feed.options)) for each in listed]
         protocol = Protocol(
             venue,
             self._hub,
-            [each for each in listed if self._fit(feed, each, rows_for(venue, each, feed.channels, feed.options))],
+            [each for each in fit if each is not None],
             self._markets,
             feed.channels,
             # Of all products: instruments of others can be wanted later.
@@ -200,7 +201,8 @@ class Engine:
         left_out: list[Instrument] = []
         for each in instruments:
             rows, known = running.protocol.subscriptions.rows_with(each, more)
-            (fit if self._fit(running.feed, known, rows) else left_out).append(known)
+            found = self._fit(running.feed, known, rows)
+            (left_out if found is None else fit).append(found or known)
         try:
             running.protocol.subscribe(fit, self._markets, time.time_ns(), more)
         except OSError as error:
@@ -209,15 +211,21 @@ class Engine:
         running.shell.carry_out()
         return [each.name for each in left_out]
 
-    def _fit(self, feed: Feed, instrument: Instrument, rows: Iterable[Channel]) -> bool:
-        """See that there is a market, whatever feeds name it; without room for one, the others go on."""
+    def _fit(self, feed: Feed, instrument: Instrument, rows: Iterable[Channel]) -> Instrument | None:
+        """See that there is a market, whatever feeds name it; without room for one, the others go on.
+
+        Returns the instrument as its market describes it; None if there is no room.
+        """
+        # While any feed has it, its description stays: the channels of one instrument share a row.
+        had = (each.protocol.subscriptions.known(instrument.name) for each in self.feeds)
+        instrument = next((each for each in had if each is not None), instrument)
         try:
             self._markets.open(instrument, rows, feed.options)
         except OSError as error:
             full = BusFull(self.config.bus.name, instrument.name, self._writer.image_size)
             _log.error("instrument left out error=%s (%s)", full, error.strerror)
-            return False
-        return True
+            return None
+        return instrument
 
     def _attend(self) -> None:
         """Have every protocol look: a market that calls belongs to one of them."""
