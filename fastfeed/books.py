@@ -99,7 +99,7 @@ class Books:
             attempt.is_refused([each.topic.text])
             for link in self._links
             for each in link.subscriptions
-            if _is_book(each, instrument)
+            if _is_book(each, {instrument.name})
             for attempt in link.attempts
             if attempt.is_open
         )
