@@ -230,6 +230,11 @@ class Attempt:
         """What was refused is not asked for again."""
         self._refused[topic].due = None
 
+    def times_refused(self, topic: str) -> int:
+        """Return how often in a row the venue has refused a topic on this socket."""
+        refused = self._refused.get(topic)
+        return 0 if refused is None else refused.times
+
     def is_refused(self, topics: Iterable[str]) -> bool:
         """Return whether the venue refused any of these topics, and has not taken it since."""
         return any(text in self._refused for text in topics)

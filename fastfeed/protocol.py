@@ -312,7 +312,8 @@ class Protocol:
             if not each.topic.group and self.subscriptions.is_over(each.instrument, ts):
                 attempt.give_up(each.topic.text)
             books = self._books[link.product.name]
-            if each.channel != "book" or not books.distrust(attempt, each, Reason.REASON_REFUSED, ts):
+            dropped = each.channel == "book" and books.distrust(attempt, each, Reason.REASON_REFUSED, ts)
+            if not dropped and attempt.times_refused(each.topic.text) <= 1:  # once: it is asked for again and again
                 row = each.market.instrument
                 state = State.STATE_LIVE if each.market.live else State.STATE_SYNCING
                 self._hub.bus.status(row, link.row, ScopeCode.SCOPE_INSTRUMENT, state, Reason.REASON_REFUSED, ts)
