@@ -30,13 +30,14 @@ _RETRY = Backoff(0.25, 30.0, jitter=0.5)
 class _Job:
     """What is known of one market's wish for a snapshot."""
 
-    __slots__ = ("failures", "instrument", "market", "not_before", "request", "sent", "was_live")
+    __slots__ = ("failures", "fresh", "instrument", "market", "not_before", "request", "sent", "was_live")
 
     def __init__(self, market: Market, instrument: Instrument, was_live: bool) -> None:
         self.market = market
         self.instrument = instrument
         self.was_live = was_live
         self.failures = 0
+        self.fresh = False  # deltas are held for a request that may go out at the next `advance`
         self.not_before = 0
         self.request: int | None = None  # in flight
         self.sent = 0
@@ -73,20 +74,26 @@ class Snapshots:
     def want(self, market: Market, instrument: Instrument, ts: int, chained: bool = True) -> None:
         """Fetch a snapshot for `market`, unless one is on its way or wished for already.
 
+        What comes is held from now on, also what is behind this in the socket read: a snapshot can be as old as that.
         Without a chain only deltas from before the snapshot show that none is missing behind it: hold them first.
         """
         if instrument.name in self._jobs:
             return
         job = self._jobs[instrument.name] = _Job(market, instrument, instrument.name in self._were_live)
-        if not chained:
-            market.expect_snapshot()
+        market.expect_snapshot()
+        if chained:
+            job.fresh = True
+        else:
             job.not_before = ts + int(HOLD_S * SECOND)
 
     def forget(self, instrument: Instrument) -> None:
         """The market lost its connection: no snapshot is wanted, and a reply on its way is not either."""
         job = self._jobs.pop(instrument.name, None)
-        if job is not None and job.request is not None:
+        if job is None:
+            return
+        if job.request is not None:
             del self._in_flight[job.request]
+        if job.request is not None or job.fresh:
             job.market.abandon_snapshot()
 
     def advance(self, ts: int, requests: deque[Request]) -> None:
@@ -97,6 +104,14 @@ class Snapshots:
                 self._reports.tell(name, "timeout", f"snapshot timed out instrument={name}")
                 del self._in_flight[request_id]
                 self._fail(job, ts)
+        self._ask(ts, requests)
+        for job in self._jobs.values():
+            if job.fresh:
+                job.fresh = False
+                if job.request is None:  # its turn may be minutes away: nothing is held for so long
+                    job.market.abandon_snapshot()
+
+    def _ask(self, ts: int, requests: deque[Request]) -> None:
         free = _IN_FLIGHT - len(self._in_flight)
         if free <= 0:
             return

@@ -624,3 +624,26 @@ def test_books_lost_in_one_read_are_asked_for_together(monkeypatch):
     talk.feed.advance(talk.now)
     ((verb, topics, _),) = talk.sent()
     assert (verb, len(topics)) == ("unsubscribe", 100)
+
+
+def test_what_stands_behind_a_gap_in_the_same_read_is_held_for_the_snapshot(monkeypatch):
+    talk = Talk(monkeypatch, FakeVenue(**BY_REQUEST))
+    talk.accept()
+    talk.reply(talk.requested()[0], 10, [(100, 1)])
+    assert talk.live
+    path = talk.feed._protocol.attempt(talk.key()).path
+    for prev in (20, 21):
+        inject(path, "book:C0USDT", "delta", talk.now, prev=prev, last=prev + 1, bids=[(90 + prev, 1)])
+        talk.feed._protocol.attend(talk.now)  # what follows is done when the read is
+    talk._note(talk.feed.advance(talk.now))
+    (request,) = talk.requested()
+    talk.reply(request, 21, [(100, 1)])
+    assert (talk.live, talk.book.top(2).sequence, talk.levels()) == (True, 22, [(111, 1), (100, 1)])
+
+
+def test_books_that_wait_for_their_turn_hold_nothing(monkeypatch):
+    talk = Talk(monkeypatch, FakeVenue(**BY_REQUEST), count=12)
+    talk.accept()
+    assert len(talk.requested()) == 8
+    (link,) = talk.feed._protocol.subscriptions.links
+    assert [each.market.holding for each in link.subscriptions].count(True) == 8
