@@ -18,6 +18,7 @@ from fastfeed.calls import REPLY_WITHIN_S, Calls, Request
 from fastfeed.errors import FastfeedError
 from fastfeed.instrument import Instrument
 from fastfeed.pause import SECOND
+from fastfeed.reports import Reports
 from fastfeed.snapshots import HOLD_S, Snapshots
 from fastfeed_core.market import Market
 
@@ -116,6 +117,7 @@ class Verifications:
         self._stale = int(stale_s * SECOND)
         self._look_levels = snapshots.size(_LOOK_LEVELS)
         self._random = random
+        self._reports = Reports(_log)
         self._watches: dict[tuple[str, int], _Watch] = {}
         self._in_flight: dict[int, _Watch] = {}
         self._looked = 0
@@ -237,7 +239,8 @@ class Verifications:
             return False
         watch.request = None
         if error is not None:
-            _log.warning("verification failed instrument=%s error=%s", watch.instrument.name, error)
+            name = watch.instrument.name
+            self._reports.tell(name, "not verified", f"verification failed instrument={name} error={error}")
             self._again(watch, ts)
         else:
             watch.until = ts + _CATCH_UP_S * SECOND
@@ -265,7 +268,7 @@ class Verifications:
                 return
             found = market.verify(self._snapshots.decoder, body, watch.levels, ts, final)
         except ValueError as error:
-            _log.warning("verification failed instrument=%s error=%s", name, error.args[0])
+            self._reports.tell(name, "not verified", f"verification failed instrument={name} error={error.args[0]}")
             self._again(watch, ts)
             return
         if found == "ahead":
@@ -274,7 +277,7 @@ class Verifications:
             self._again(watch, ts)
         else:
             if found == "repaired":
-                _log.warning("book repaired instrument=%s", name)
+                self._reports.tell(name, "repaired", f"book repaired instrument={name}")
             self._again(watch, ts, self._every / SECOND)
 
     def _look(self, watch: _Watch, silence: Silence, body: bytes, ts: int, final: bool) -> None:
@@ -291,6 +294,7 @@ class Verifications:
             self._end(watch, silence, ts, True)
 
     def _end(self, watch: _Watch, silence: Silence, ts: int, behind: bool) -> None:
-        _log.warning("no data from a subscription instrument=%s", watch.instrument.name)
+        name = watch.instrument.name
+        self._reports.tell(name, "no data", f"no data from a subscription instrument={name}")
         self._drop(watch.key)
         silence.dead(ts, behind)
